@@ -1,0 +1,1 @@
+"""Safety and observability for calls to vision-language models."""

@@ -1,0 +1,175 @@
+"""What a call is made of: parts of text and pictures, and the reply that comes back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from guardrail.image import Picture
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels of the picture as displayed (EXIF orientation applied)."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+class Region(NamedTuple):
+    """Where the characters `start` to `end` of a text stand in the picture it was read from."""
+
+    start: int
+    end: int
+    box: Box
+    frame: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what a call may hold. They are checked before memory is spent on decoding."""
+
+    max_images: int = 16
+    max_image_mb: float = 20.0  # MiB of the encoded file
+    max_image_mpx: float = 50.0  # million pixels of one frame
+    max_frames: int = 8  # frames looked at, spread over an animation
+    max_visual_tokens: int | None = None  # over all pictures, see Picture.visual_tokens
+    max_text_chars: int = 1_000_000  # over all text parts
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of text in a call.
+
+    `name` is unique in the call ("prompt", "messages/2/content/0", "images/0#ocr"). `source` says
+    how the text came in: "typed", "tool", "model", or "image:ocr", "image:qr" ... for text read
+    from a picture, whose name is then `origin` and whose characters `regions` place in it.
+    """
+
+    text: str
+    name: str = "prompt"
+    role: Role = "user"
+    source: str = "typed"
+    origin: str | None = None
+    regions: tuple[Region, ...] = ()
+
+    def boxes(self, start: int, end: int) -> tuple[tuple[Box, int], ...]:
+        """Boxes (with their frame) that cover the characters `start` to `end` in the picture.
+
+        A region set horizontally is cut along x in proportion to the characters, with one
+        character of margin to each side, since widths differ; any other is covered whole.
+        """
+        found = []
+        for region in self.regions:
+            first, last = max(start, region.start), min(end, region.end)
+            if first >= last:
+                continue
+            x0, y0, x1, y1 = region.box
+            length = region.end - region.start
+            if x1 - x0 >= y1 - y0 and length > 0:
+                step = (x1 - x0) / length
+                left = x0 + int((first - region.start - 1) * step)
+                right = x0 + int((last - region.start + 1) * step) + 1
+                x0, x1 = max(x0, left), min(x1, right)
+            found.append((Box(x0, y0, x1, y1), region.frame))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An encoded picture in a call. Decoded when first needed, under `limits`."""
+
+    data: bytes = field(repr=False)
+    name: str = "images/0"
+    role: Role = "user"
+    source: str = "typed"
+    limits: Limits = field(default=Limits(), repr=False, compare=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the encoded bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def picture(self) -> Picture:
+        """The opened picture; raises PictureError. Shared by all checks of one call."""
+        from guardrail.image import open_picture
+
+        return open_picture(self.data, part=self.name, limits=self.limits)
+
+
+Part = Text | Image
+
+
+@dataclass(frozen=True)
+class Content:
+    """The parts of a call in the order in which the model gets them."""
+
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def texts(self) -> tuple[Text, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Text))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+    def replace(self, changed: Mapping[str, Part]) -> Content:
+        """The same content with the named parts exchanged."""
+        return Content(tuple(changed.get(part.name, part) for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Context:
+    """Whose call this is: a policy's `scope` looks at it."""
+
+    route: str | None = None
+    tenant: str | None = None
+    user: str | None = None
+    session: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call to a model."""
+
+    content: Content = Content()
+    context: Context = Context()
+    parameters: Mapping[str, Any] = field(default=_EMPTY, repr=False)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Token counts as the model reports them; None where it does not."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model answered, as parts with the source "model"."""
+
+    content: Content = Content()
+    usage: Usage = Usage()
+    finish_reason: str | None = None
+    model: str | None = None
+    response_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.content.texts)

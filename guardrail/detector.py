@@ -1,0 +1,93 @@
+"""The plug-in points: detectors look at parts, extractors read text out of pictures.
+
+A plug-in is a factory that takes the policy's arguments as keywords and returns a `Detector` or
+an `Extractor`. Factories are found by entry point (groups `guardrail.detectors` and
+`guardrail.extractors`); they must be cheap, and leave loading a model to the first run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from guardrail.content import Call, Image, Part, Text
+from guardrail.verdict import Finding
+
+
+class Stage(StrEnum):
+    """Where in a call a check stands."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class View:
+    """The parts under test. `call` is given only to detectors of scope "call"."""
+
+    stage: Stage
+    parts: tuple[Part, ...]
+    call: Call | None = None
+
+    @property
+    def texts(self) -> tuple[Text, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Text))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the core has to know of a plug-in.
+
+    `version` changes whenever the same input could give another result (it is part of the cache
+    key). `labels` are the categories a policy may name. `scope` says what one run looks at: one
+    part, whose findings are cached for that part alone, or the whole call. `inline` runs are
+    shorter than a thread hop (40 µs). Scores below `floor` need not be returned. `threshold` is
+    used where a policy gives an action and no number, `thresholds` for single labels.
+    `model` names the weights, for reports.
+    """
+
+    name: str
+    version: str
+    labels: tuple[str, ...] = ()
+    reads: frozenset[Literal["text", "image"]] = frozenset({"text"})
+    scope: Literal["part", "call"] = "part"
+    inline: bool = False
+    floor: float = 0.0
+    threshold: float = 0.5
+    thresholds: Mapping[str, float] = MappingProxyType({})
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A check: `run` gives findings with spans into, or areas of, the view's own parts.
+
+    `run` may raise NotRun (it could not look at all) or anything else (it failed): neither
+    counts as a pass. `warm` loads what the first run would have to load. Both may be called
+    from several threads at once.
+    """
+
+    spec: Spec
+    run: Callable[[View], Sequence[Finding]]
+    warm: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Reads a picture: `run` gives Texts whose origin is the picture and whose source is
+    "image:" and the extractor's name. `warm` and errors are as for detectors."""
+
+    spec: Spec
+    run: Callable[[Image], Sequence[Text]]
+    warm: Callable[[], object] = lambda: None
+
+
+DetectorFactory = Callable[..., Detector]
+ExtractorFactory = Callable[..., Extractor]

@@ -1,0 +1,104 @@
+"""What checks find and what the policy makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from guardrail.content import Box
+
+
+class Action(IntEnum):
+    """What happens to a call, from mildest to strictest: the strictest of all rules wins."""
+
+    ALLOW = 0
+    FLAG = 1
+    REDACT = 2
+    REVIEW = 3
+    BLOCK = 4
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    @property
+    def stops(self) -> bool:
+        """Whether a call with this action does not go on."""
+        return self >= Action.REVIEW
+
+
+class Status(StrEnum):
+    """How a rule ended."""
+
+    PASSED = "passed"
+    HIT = "hit"
+    SKIPPED = "skipped"  # nothing there to look at, or the call had already stopped
+    NOT_RUN = "not_run"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters (code points) `start` to `end` of the text part named `part`."""
+
+    part: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Area:
+    """Boxes in the picture named `part`, in pixels as displayed; none means the whole picture."""
+
+    part: str
+    boxes: tuple[Box, ...] = ()
+    frame: int = 0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a detector saw: its label, a score in [0, 1], and where. Never the content."""
+
+    detector: str
+    label: str
+    score: float
+    where: Span | Area | None = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change to content: `text` in place of a span, or an area painted over."""
+
+    where: Span | Area
+    text: str
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """How one rule of the policy ended, with all it takes to explain it."""
+
+    rule: str
+    status: Status
+    action: Action = Action.ALLOW
+    would: Action = Action.ALLOW  # what a shadow rule would have done
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()  # those at or over a threshold
+    below: tuple[Finding, ...] = ()  # the best of each label that stayed under
+    label: str | None = None  # of the finding that decided
+    score: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision on one stage of a call."""
+
+    action: Action = Action.ALLOW
+    rules: tuple[RuleResult, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    reason: str = ""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the enforced rules found, each finding once."""
+        found = (f for r in self.rules if r.action > Action.ALLOW for f in r.findings)
+        return tuple(dict.fromkeys(found))
