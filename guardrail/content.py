@@ -6,15 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from guardrail.image import Picture
 
 Role = Literal["system", "user", "assistant", "tool"]
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Box(NamedTuple):
@@ -147,7 +144,7 @@ class Call:
 
     content: Content = Content()
     context: Context = Context()
-    parameters: Mapping[str, Any] = field(default=_EMPTY, repr=False)
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ an `Extractor`. Factories are found by entry point (groups `guardrail.detectors`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Literal
 
 from guardrail.content import Call, Image, Part, Text
@@ -61,7 +60,7 @@ class Spec:
     inline: bool = False
     floor: float = 0.0
     threshold: float = 0.5
-    thresholds: Mapping[str, float] = MappingProxyType({})
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     model: str | None = None
 
 
