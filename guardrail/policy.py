@@ -1,0 +1,263 @@
+"""What a policy says, and the pure decision it makes of what the checks found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from guardrail.content import Context, Image, Limits, Part, Role, Text
+from guardrail.detector import Detector, Extractor, Stage
+from guardrail.verdict import Action, Edit, Finding, RuleResult, Status, Verdict
+
+ANY_LABEL = "*"
+LIMITS_RULE = "limits"  # the id of the built-in rule that opens every picture
+
+_SCOPE_OF_ROLE: Mapping[Role, str] = {
+    "system": "system",
+    "user": "input",
+    "assistant": "input",
+    "tool": "tool",
+}
+_STRICTNESS = {"low": 0, "medium": 1, "high": 2, "critical": 3}
+
+
+class Mode(StrEnum):
+    """Whether rules act, only record what they would have done, or do not run."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True)
+class OnError:
+    """The action of a check that did not run, by stage."""
+
+    input: Action = Action.BLOCK
+    output: Action = Action.BLOCK
+
+    def at(self, stage: Stage) -> Action:
+        return self.input if stage is Stage.INPUT else self.output
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long one check may take, in milliseconds, by what it looks at."""
+
+    text: int = 2_000
+    image: int = 15_000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: which detector looks where, and what follows from its scores.
+
+    `when` holds scopes such as "input", "input.image", "tool.text" or "output". `levels` maps a
+    label (or "*" for all others) to its thresholds, strictest last. `replacement` is the text an
+    edit leaves behind; None stands for the label in brackets.
+    """
+
+    id: str
+    when: frozenset[str]
+    detector: Detector
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    levels: Mapping[str, tuple[tuple[Action, float], ...]] = field(default_factory=dict)
+    severity: Literal["low", "medium", "high", "critical"] = "medium"
+    message: str | None = None
+    replacement: str | None = None
+    mode: Mode = Mode.ENFORCE
+    on_error: OnError | None = None
+    timeout_ms: int | None = None
+    line: int | None = None
+
+    def sees(self, part: Part) -> bool:
+        """Whether this rule looks at `part`: its scope fits and the detector reads its kind."""
+        kind = "image" if isinstance(part, Image) else "text"
+        if kind not in self.detector.spec.reads:
+            return False
+        scope = "output" if part.source == "model" else _SCOPE_OF_ROLE[part.role]
+        seen = "image" if isinstance(part, Image) or part.source.startswith("image:") else "text"
+        return scope in self.when or f"{scope}.{seen}" in self.when
+
+    def reads_pictures_of(self, image: Image) -> bool:
+        """Whether this rule looks at text that is read out of `image`."""
+        return self.sees(Text("", role=image.role, source="image:any"))
+
+    def level(self, finding: Finding) -> tuple[Action, float | None]:
+        """The strictest action whose threshold is at most the finding's score."""
+        reached: tuple[Action, float | None] = (Action.ALLOW, None)
+        for action, threshold in self.levels.get(finding.label, self.levels.get(ANY_LABEL, ())):
+            if finding.score >= threshold:
+                reached = (action, threshold)
+        return reached
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which calls a policy covers; patterns as in the shell (`qwen*`). Empty means all."""
+
+    routes: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    def covers(self, context: Context) -> bool:
+        from fnmatch import fnmatchcase
+
+        def fits(value: str | None, patterns: tuple[str, ...]) -> bool:
+            return not patterns or any(fnmatchcase(value or "", pattern) for pattern in patterns)
+
+        return (
+            fits(context.route, self.routes)
+            and fits(context.tenant, self.tenants)
+            and fits(context.model, self.models)
+        )
+
+
+@dataclass(frozen=True)
+class PolicyTest:
+    """An input and what the policy must make of it, written in the policy itself."""
+
+    prompt: str | None
+    images: tuple[str, ...]
+    output: str | None
+    tool: str | None
+    expect: Action | None
+    expect_rules: Mapping[str, Action]
+    line: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A loaded policy. `digest` is the sha256 of the file it came from."""
+
+    id: str
+    version: str = "1"
+    owner: str | None = None
+    mode: Mode = Mode.ENFORCE
+    on_error: OnError = OnError()
+    timeouts: Timeouts = Timeouts()
+    scope: Scope = Scope()
+    limits: Limits = Limits()
+    extractors: tuple[Extractor, ...] = ()
+    extractor_arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    tests: tuple[PolicyTest, ...] = ()
+    file: str | None = None
+    digest: str | None = None
+
+    def mode_of(self, rule: Rule) -> Mode:
+        """The weaker of the rule's own mode and the policy's."""
+        order = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
+        return min(self.mode, rule.mode, key=order.index)
+
+    def active(self) -> tuple[Rule, ...]:
+        """The rules that run."""
+        return tuple(rule for rule in self.rules if self.mode_of(rule) is not Mode.OFF)
+
+    def timeout_s(self, rule: Rule, part: Part) -> float:
+        default = self.timeouts.image if isinstance(part, Image) else self.timeouts.text
+        return (rule.timeout_ms or default) / 1000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a check gave no result: `status` is NOT_RUN or ERROR."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one rule's checks gave: findings, failures, and how many parts they looked at."""
+
+    rule: Rule
+    findings: tuple[Finding, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    looked_at: int = 0
+    skipped: str = ""
+
+
+def judge(policy: Policy, stage: Stage, observed: Observed) -> RuleResult:
+    """What one rule makes of what its checks gave."""
+    rule = observed.rule
+    if observed.skipped or not (observed.looked_at or observed.failures):
+        reason = observed.skipped or "nothing there to look at"
+        return RuleResult(rule.id, Status.SKIPPED, reason=reason)
+    status, action, reason = Status.PASSED, Action.ALLOW, ""
+    label, score, threshold = None, None, None
+    over, under = [], {}
+    for finding in observed.findings:
+        reached, at = rule.level(finding)
+        if reached is Action.ALLOW:
+            best = under.get(finding.label)
+            if best is None or finding.score > best.score:
+                under[finding.label] = finding
+            continue
+        over.append(finding)
+        if (reached, finding.score) > (action, score or 0.0):
+            status, action, label = Status.HIT, reached, finding.label
+            score, threshold = finding.score, at
+    if over:
+        reason = f"{label} {score:.2f} ≥ {threshold:.2f}"
+    if action is Action.REDACT and any(finding.where is None for finding in over):
+        status, action = Status.HIT, Action.BLOCK
+        reason += "; its place is not known, so it cannot be redacted"
+    on_error = (rule.on_error or policy.on_error).at(stage)
+    if observed.failures and on_error >= action:
+        failure = observed.failures[0]
+        status, action, reason = failure.status, on_error, failure.reason
+    shadow = policy.mode_of(rule) is Mode.SHADOW
+    return RuleResult(
+        rule=rule.id,
+        status=status,
+        action=Action.ALLOW if shadow else action,
+        would=action,
+        reason=reason,
+        findings=tuple(over),
+        below=tuple(f for f in under.values() if f.label not in {o.label for o in over}),
+        label=label,
+        score=score,
+        threshold=threshold,
+    )
+
+
+def decide(
+    policy: Policy, stage: Stage, observations: Iterable[Observed], built_in: Sequence[RuleResult] = ()
+) -> Verdict:
+    """The verdict of a stage: the strictest action of all enforced rules wins.
+
+    Edits of all enforced rules are collected, whatever the action is. The reason is that of the
+    strictest rule, the most severe first; it names the rule and never holds content.
+    """
+    rules = {rule.id: rule for rule in policy.rules}
+    results = [*built_in, *(judge(policy, stage, observed) for observed in observations)]
+    action = max((result.action for result in results), default=Action.ALLOW)
+    edits = tuple(
+        dict.fromkeys(
+            Edit(finding.where, _replacement(rules[result.rule], finding))
+            for result in results
+            if result.rule in rules and result.action > Action.ALLOW
+            for finding in result.findings
+            if finding.where is not None
+            and rules[result.rule].level(finding)[0] is Action.REDACT
+        )
+    )
+
+    def weight(result: RuleResult) -> int:
+        rule = rules.get(result.rule)
+        return _STRICTNESS[rule.severity] if rule else _STRICTNESS["critical"]
+
+    reason = ""
+    if action > Action.ALLOW:
+        first = max((r for r in results if r.action is action), key=weight)
+        rule = rules.get(first.rule)
+        said = rule.message if rule and rule.message else first.reason
+        reason = f"{first.rule}: {said}"
+    return Verdict(action, tuple(results), edits, reason)
+
+
+def _replacement(rule: Rule, finding: Finding) -> str:
+    return f"[{finding.label}]" if rule.replacement is None else rule.replacement
