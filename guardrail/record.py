@@ -1,0 +1,227 @@
+"""The record of one guarded call: what ran, what it found, what was decided. No content."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guardrail.content import Context, Image, Part, Usage
+from guardrail.detector import Stage
+from guardrail.verdict import Area, Finding, RuleResult, Status, Verdict
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """A part of a call as a record keeps it. `digest` is the sha256 of a picture's bytes, or the
+    keyed digest of a text, which means nothing outside the process or without its key."""
+
+    name: str
+    kind: str
+    role: str
+    source: str
+    digest: str
+    size: int  # bytes of a picture, characters of a text
+    picture: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """One run of a detector or extractor on one part."""
+
+    name: str
+    version: str
+    stage: Stage
+    part: str
+    status: Status
+    started_ns: int  # since the epoch
+    ended_ns: int
+    cached: bool = False
+    model: str | None = None
+    reason: str = ""
+    kind: str = "detector"
+    best: tuple[tuple[str, float], ...] = ()  # the highest score of each label
+
+    @property
+    def ms(self) -> float:
+        return (self.ended_ns - self.started_ns) / 1e6
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One screened stage."""
+
+    stage: Stage
+    started_ns: int
+    ended_ns: int
+    parts: tuple[PartFacts, ...]
+    checks: tuple[CheckRun, ...]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Record:
+    """One guarded call. `model_ns` is when the model's answer was asked for and complete."""
+
+    id: str
+    policy_id: str
+    policy_version: str
+    policy_digest: str | None
+    policy_file: str | None
+    context: Context
+    started_ns: int
+    ended_ns: int
+    stages: tuple[StageRecord, ...] = ()
+    model_ns: tuple[int, int] | None = None
+    usage: Usage = Usage()
+    finish_reason: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    error: str | None = None  # the type of what the model call raised
+    lines: Mapping[str, int | None] | None = None  # rule id -> line of the policy file
+
+    @property
+    def ms(self) -> float:
+        return (self.ended_ns - self.started_ns) / 1e6
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON-able data."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "id": self.id,
+            "policy": {
+                "id": self.policy_id,
+                "version": self.policy_version,
+                "digest": self.policy_digest,
+                "file": self.policy_file,
+            },
+            "context": {k: v for k, v in vars(self.context).items() if v is not None},
+            "started_ns": self.started_ns,
+            "ms": round(self.ms, 3),
+            "stages": [_stage(stage, self.lines or {}) for stage in self.stages],
+            "model": None
+            if self.model_ns is None
+            else {
+                "ms": round((self.model_ns[1] - self.model_ns[0]) / 1e6, 3),
+                "usage": {k: v for k, v in vars(self.usage).items() if v is not None},
+                "finish_reason": self.finish_reason,
+                "name": self.response_model,
+                "response_id": self.response_id,
+                "error": self.error,
+            },
+        }
+
+
+Sink = Callable[[Record], None]
+
+
+def facts(part: Part, digest: str, picture: Mapping[str, Any] | None = None) -> PartFacts:
+    kind, size = ("image", len(part.data)) if isinstance(part, Image) else ("text", len(part.text))
+    return PartFacts(part.name, kind, part.role, part.source, digest, size, picture)
+
+
+def finding_dict(finding: Finding) -> dict[str, Any]:
+    """A finding as scan rows and records write it."""
+    row: dict[str, Any] = {
+        "detector": finding.detector,
+        "label": finding.label,
+        "score": round(finding.score, 4),
+    }
+    where = finding.where
+    if isinstance(where, Area):
+        place: dict[str, Any] = {"part": where.part}
+        if where.boxes:
+            xs0, ys0, xs1, ys1 = zip(*where.boxes, strict=True)
+            place["box"] = [min(xs0), min(ys0), max(xs1), max(ys1)]
+        if len(where.boxes) > 1:
+            place["boxes"] = [list(box) for box in where.boxes]
+        if where.frame:
+            place["frame"] = where.frame
+        row["where"] = place
+    elif where is not None:
+        row["where"] = {"part": where.part, "start": where.start, "end": where.end}
+    return row
+
+
+def _rule(result: RuleResult, line: int | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": result.rule,
+        "status": str(result.status),
+        "action": str(result.action),
+    }
+    if result.would != result.action:
+        row["would"] = str(result.would)
+    optional = {
+        "reason": result.reason or None,
+        "label": result.label,
+        "score": None if result.score is None else round(result.score, 4),
+        "threshold": result.threshold,
+        "line": line,
+        "findings": [finding_dict(finding) for finding in result.findings],
+        "below": [finding_dict(finding) for finding in result.below],
+    }
+    return row | {key: value for key, value in optional.items() if value not in (None, [])}
+
+
+def _stage(stage: StageRecord, lines: Mapping[str, int | None]) -> dict[str, Any]:
+    return {
+        "stage": str(stage.stage),
+        "ms": round((stage.ended_ns - stage.started_ns) / 1e6, 3),
+        "action": str(stage.verdict.action),
+        "reason": stage.verdict.reason,
+        "parts": [
+            {k: v for k, v in vars(part).items() if v is not None} for part in stage.parts
+        ],
+        "checks": [
+            {
+                "name": run.name,
+                "kind": run.kind,
+                "version": run.version,
+                "model": run.model,
+                "part": run.part,
+                "status": str(run.status),
+                "ms": round(run.ms, 3),
+                "cached": run.cached,
+                "reason": run.reason,
+                "best": {label: round(score, 4) for label, score in run.best},
+            }
+            for run in stage.checks
+        ],
+        "rules": [_rule(result, lines.get(result.rule)) for result in stage.verdict.rules],
+        "edits": len(stage.verdict.edits),
+    }
+
+
+class JsonLinesSink:
+    """Appends each record as a line of JSON; a line is written whole, so processes may share it."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+
+    def __call__(self, record: Record) -> None:
+        line = json.dumps(record.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
+        data = line.encode("utf-8", "replace")
+        with self._lock:
+            out = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(out, data)
+            finally:
+                os.close(out)
+
+
+def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """The records of a JSON-lines file, oldest first; a cut-off line is passed over."""
+    with Path(path).open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
