@@ -171,7 +171,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Observed:
-    """What one rule's checks gave: findings, failures, and how many parts they looked at."""
+    """What one rule's checks gave: findings, failures, and how many parts they looked at.
+
+    `skipped` says why it did not look at everything; such a rule has not passed.
+    """
 
     rule: Rule
     findings: tuple[Finding, ...] = ()
@@ -183,12 +186,13 @@ class Observed:
 def judge(policy: Policy, stage: Stage, observed: Observed) -> RuleResult:
     """What one rule makes of what its checks gave."""
     rule = observed.rule
-    if observed.skipped or not (observed.looked_at or observed.failures):
+    if not (observed.looked_at or observed.failures):
         reason = observed.skipped or "nothing there to look at"
         return RuleResult(rule.id, Status.SKIPPED, reason=reason)
     status, action, reason = Status.PASSED, Action.ALLOW, ""
     label, score, threshold = None, None, None
-    over, under = [], {}
+    over: list[Finding] = []
+    under: dict[str, Finding] = {}
     for finding in observed.findings:
         reached, at = rule.level(finding)
         if reached is Action.ALLOW:
@@ -209,6 +213,8 @@ def judge(policy: Policy, stage: Stage, observed: Observed) -> RuleResult:
     if observed.failures and on_error >= action:
         failure = observed.failures[0]
         status, action, reason = failure.status, on_error, failure.reason
+    if status is Status.PASSED and observed.skipped:
+        status, reason = Status.SKIPPED, observed.skipped
     shadow = policy.mode_of(rule) is Mode.SHADOW
     return RuleResult(
         rule=rule.id,
@@ -225,7 +231,10 @@ def judge(policy: Policy, stage: Stage, observed: Observed) -> RuleResult:
 
 
 def decide(
-    policy: Policy, stage: Stage, observations: Iterable[Observed], built_in: Sequence[RuleResult] = ()
+    policy: Policy,
+    stage: Stage,
+    observations: Iterable[Observed],
+    built_in: Sequence[RuleResult] = (),
 ) -> Verdict:
     """The verdict of a stage: the strictest action of all enforced rules wins.
 
@@ -241,8 +250,7 @@ def decide(
             for result in results
             if result.rule in rules and result.action > Action.ALLOW
             for finding in result.findings
-            if finding.where is not None
-            and rules[result.rule].level(finding)[0] is Action.REDACT
+            if finding.where is not None and rules[result.rule].level(finding)[0] is Action.REDACT
         )
     )
 

@@ -175,9 +175,7 @@ def _stage(stage: StageRecord, lines: Mapping[str, int | None]) -> dict[str, Any
         "ms": round((stage.ended_ns - stage.started_ns) / 1e6, 3),
         "action": str(stage.verdict.action),
         "reason": stage.verdict.reason,
-        "parts": [
-            {k: v for k, v in vars(part).items() if v is not None} for part in stage.parts
-        ],
+        "parts": [{k: v for k, v in vars(part).items() if v is not None} for part in stage.parts],
         "checks": [
             {
                 "name": run.name,

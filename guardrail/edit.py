@@ -1,0 +1,90 @@
+"""Edits applied to parts: spans of text exchanged, areas of pictures painted over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from guardrail.content import Content, Image, Part, Text
+from guardrail.verdict import Area, Edit, Span
+
+Cut = tuple[int, int, str]  # start, end, text in its place
+
+
+def cuts(edits: Iterable[Edit], part: str, length: int) -> list[Cut]:
+    """The edits of one text part in order, those that overlap joined.
+
+    Joined edits take the text of the longest of them.
+    """
+    spans = sorted(
+        (max(0, edit.where.start), min(length, edit.where.end), edit.text)
+        for edit in edits
+        if isinstance(edit.where, Span) and edit.where.part == part
+    )
+    joined: list[tuple[int, int, str, int]] = []
+    for start, end, text in spans:
+        if joined and start < joined[-1][1]:
+            first, last, kept, longest = joined[-1]
+            size = end - start
+            joined[-1] = (
+                first,
+                max(last, end),
+                text if size > longest else kept,
+                max(size, longest),
+            )
+        else:
+            joined.append((start, end, text, end - start))
+    return [(start, end, text) for start, end, text, _ in joined]
+
+
+def cut_text(text: str, changes: Sequence[Cut]) -> str:
+    """`text` with each cut's characters exchanged."""
+    pieces, at = [], 0
+    for start, end, new in changes:
+        pieces += [text[at:start], new]
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def cut_chunks(chunks: Sequence[str], changes: Sequence[Cut]) -> list[str]:
+    """The same for a text that came in chunks; a cut's new text stands in its first chunk."""
+    out, at = [], 0
+    for chunk in chunks:
+        end_of_chunk = at + len(chunk)
+        kept, here = [], at
+        for start, end, new in changes:
+            if end <= at or start >= end_of_chunk:
+                continue
+            kept.append(chunk[here - at : max(start, at) - at])
+            if start >= at:
+                kept.append(new)
+            here = min(end, end_of_chunk)
+        kept.append(chunk[here - at :])
+        out.append("".join(kept))
+        at = end_of_chunk
+    return out
+
+
+def apply(content: Content, edits: Sequence[Edit]) -> Mapping[str, Part]:
+    """The parts that the edits change, by name. Raises PictureError if one cannot be covered."""
+    changed: dict[str, Part] = {}
+    for part in content.parts:
+        if isinstance(part, Text):
+            changes = cuts(edits, part.name, len(part.text))
+            if changes:
+                changed[part.name] = replace(part, text=cut_text(part.text, changes))
+        else:
+            areas = _areas(part, edits)
+            if areas:
+                from guardrail.image import cover
+
+                changed[part.name] = cover(part, areas)
+    return changed
+
+
+def _areas(image: Image, edits: Iterable[Edit]) -> list[Area]:
+    return [
+        edit.where
+        for edit in edits
+        if isinstance(edit.where, Area) and edit.where.part == image.name
+    ]

@@ -1,0 +1,283 @@
+"""OpenTelemetry spans and metrics of a guarded call, written from its record.
+
+Names follow the GenAI semantic conventions (development status, 2026) and the draft for
+guardrails beside them; all of them stand in this file. Nothing here holds content: pictures
+appear by their sha256, texts by length. Without an OpenTelemetry API in the process nothing is
+done at all.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ContextManager
+
+from guardrail.verdict import Status
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import Span, TracerProvider
+
+    from guardrail.content import Call
+    from guardrail.record import CheckRun, Record, StageRecord
+
+SCOPE = "guardrail"
+OPERATION = "chat"
+
+_REQUEST = {
+    "max_tokens": "gen_ai.request.max_tokens",
+    "max_completion_tokens": "gen_ai.request.max_tokens",
+    "max_output_tokens": "gen_ai.request.max_tokens",
+    "max_new_tokens": "gen_ai.request.max_tokens",
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "seed": "gen_ai.request.seed",
+    "n": "gen_ai.request.choice.count",
+    "stream": "gen_ai.request.stream",
+}
+_USAGE = {
+    "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens",
+    "cached_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+}
+REQUEST_PARAMETERS = frozenset(_REQUEST)
+
+
+class Telemetry:
+    """Where spans and metrics go: the given providers, or the process-wide ones."""
+
+    def __init__(
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        self._tracer_provider, self._meter_provider = tracer_provider, meter_provider
+
+    def start(self, call: Call) -> Span | None:
+        """Open the span of a call, or None where nobody listens."""
+        if self._tracer_provider is None and "opentelemetry.trace" not in sys.modules:
+            return None
+        from opentelemetry.trace import SpanKind, get_tracer
+
+        model = call.context.model
+        attributes: dict[str, Any] = {"gen_ai.operation.name": OPERATION}
+        if model:
+            attributes["gen_ai.request.model"] = model
+        if call.context.session:
+            attributes["gen_ai.conversation.id"] = call.context.session
+        for name, value in call.parameters.items():
+            if name in _REQUEST:
+                attributes[_REQUEST[name]] = value
+        return get_tracer(SCOPE, tracer_provider=self._tracer_provider).start_span(
+            f"{OPERATION} {model}" if model else OPERATION,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+        )
+
+    def current(self, span: Span | None) -> ContextManager[object]:
+        """Make the span the parent of what the model call itself traces."""
+        if span is None:
+            return nullcontext()
+        return _current(span)
+
+    def finish(self, span: Span | None, record: Record) -> None:
+        """Write the stages and checks of the record below its span and end it."""
+        if span is not None and span.is_recording():
+            self._spans(span, record)
+        if span is not None:
+            span.end(record.ended_ns)
+        if self._meter_provider is not None or "opentelemetry.metrics" in sys.modules:
+            _instruments(self._meter_provider).measure(record)
+
+    def _spans(self, span: Span, record: Record) -> None:
+        from opentelemetry.trace import Status as SpanStatus
+        from opentelemetry.trace import StatusCode, get_tracer, set_span_in_context
+
+        tracer = get_tracer(SCOPE, tracer_provider=self._tracer_provider)
+        span.set_attributes(_call_attributes(record))
+        if record.error:
+            span.set_status(SpanStatus(StatusCode.ERROR))
+        parent = set_span_in_context(span)
+        for stage in record.stages:
+            child = tracer.start_span(
+                f"guardrail {stage.stage}",
+                context=parent,
+                start_time=stage.started_ns,
+                attributes=_stage_attributes(stage),
+            )
+            for result in stage.verdict.rules:
+                if result.status not in (Status.PASSED, Status.SKIPPED):
+                    child.add_event(
+                        "gen_ai.guardrail.result",
+                        {
+                            **_policy(record),
+                            "gen_ai.guardrail.policy.rule.id": result.rule,
+                            "gen_ai.guardrail.result.type": str(result.status),
+                            "gen_ai.guardrail.result.value": str(result.action),
+                            "gen_ai.guardrail.result.reason": result.reason,
+                            "guardrail.result.would": str(result.would),
+                            **_scored(result.label, result.score),
+                        },
+                        timestamp=stage.ended_ns,
+                    )
+            below = set_span_in_context(child)
+            for run in stage.checks:
+                tracer.start_span(
+                    f"apply_guardrail {run.name}",
+                    context=below,
+                    start_time=run.started_ns,
+                    attributes=_check_attributes(run),
+                ).end(run.ended_ns)
+            child.end(stage.ended_ns)
+
+
+@contextmanager
+def _current(span: Span) -> Iterator[None]:
+    from opentelemetry.trace import use_span
+
+    with use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+        yield
+
+
+def _policy(record: Record) -> dict[str, Any]:
+    return {
+        "gen_ai.guardrail.policy.id": record.policy_id,
+        "gen_ai.guardrail.policy.version": record.policy_version,
+    }
+
+
+def _scored(label: str | None, score: float | None) -> dict[str, Any]:
+    if label is None or score is None:
+        return {}
+    return {"gen_ai.guardrail.risk.category": label, "gen_ai.guardrail.risk.score": score}
+
+
+def _call_attributes(record: Record) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"guardrail.record.id": record.id, **_policy(record)}
+    for name, key in _USAGE.items():
+        count = getattr(record.usage, name)
+        if count is not None:
+            attributes[key] = count
+    if record.finish_reason:
+        attributes["gen_ai.response.finish_reasons"] = [record.finish_reason]
+    if record.response_model:
+        attributes["gen_ai.response.model"] = record.response_model
+    if record.response_id:
+        attributes["gen_ai.response.id"] = record.response_id
+    if record.error:
+        attributes["error.type"] = record.error
+    images = [
+        part.digest for stage in record.stages for part in stage.parts if part.kind == "image"
+    ]
+    if images:
+        attributes["guardrail.image.sha256"] = list(dict.fromkeys(images))
+    if record.stages:
+        attributes["guardrail.action"] = str(max(s.verdict.action for s in record.stages))
+    for name in ("route", "tenant", "user"):
+        value = getattr(record.context, name)
+        if value:
+            attributes[f"guardrail.{name}"] = value
+    return attributes
+
+
+def _stage_attributes(stage: StageRecord) -> dict[str, Any]:
+    return {
+        "gen_ai.guardrail.source": str(stage.stage),
+        "gen_ai.guardrail.result.value": str(stage.verdict.action),
+        "guardrail.parts.text": sum(part.kind == "text" for part in stage.parts),
+        "guardrail.parts.image": sum(part.kind == "image" for part in stage.parts),
+        "guardrail.edits": len(stage.verdict.edits),
+    }
+
+
+def _check_attributes(run: CheckRun) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "openinference.span.kind": "GUARDRAIL",
+        "guardrail.check.kind": run.kind,
+        "guardrail.check.version": run.version,
+        "guardrail.check.part": run.part,
+        "guardrail.check.status": str(run.status),
+        "guardrail.cache.hit": run.cached,
+    }
+    if run.model:
+        attributes["guardrail.check.model"] = run.model
+    if run.reason:
+        attributes["guardrail.check.reason"] = run.reason
+    if run.best:
+        label, score = max(run.best, key=lambda scored: scored[1])
+        attributes |= _scored(label, score)
+    return attributes
+
+
+@lru_cache(maxsize=8)
+def _instruments(provider: MeterProvider | None) -> _Instruments:
+    return _Instruments(provider)
+
+
+class _Instruments:
+    def __init__(self, provider: MeterProvider | None) -> None:
+        from opentelemetry.metrics import get_meter
+
+        meter = get_meter(SCOPE, meter_provider=provider)
+        self.calls = meter.create_counter("guardrail.calls", "{call}", "Guarded calls by action")
+        self.rules = meter.create_counter(
+            "guardrail.rule.results", "{result}", "Results of rules by status and action"
+        )
+        self.lookups = meter.create_counter(
+            "guardrail.cache.lookups", "{lookup}", "Checks by whether the cache answered"
+        )
+        self.stage_time = meter.create_histogram(
+            "guardrail.stage.duration", "s", "Time a stage of screening took"
+        )
+        self.check_time = meter.create_histogram(
+            "guardrail.check.duration", "s", "Time a check took that was not cached"
+        )
+        self.tokens = meter.create_histogram(
+            "gen_ai.client.token.usage", "{token}", "Tokens that the model reports"
+        )
+        self.model_time = meter.create_histogram(
+            "gen_ai.client.operation.duration", "s", "Time the model took"
+        )
+
+    def measure(self, record: Record) -> None:
+        policy = {"guardrail.policy.id": record.policy_id}
+        action = max((stage.verdict.action for stage in record.stages), default=None)
+        self.calls.add(1, policy | {"guardrail.action": str(action or "allow")})
+        for stage in record.stages:
+            where = policy | {"guardrail.stage": str(stage.stage)}
+            self.stage_time.record((stage.ended_ns - stage.started_ns) / 1e9, where)
+            for result in stage.verdict.rules:
+                self.rules.add(
+                    1,
+                    where
+                    | {
+                        "guardrail.rule": result.rule,
+                        "guardrail.status": str(result.status),
+                        "guardrail.action": str(result.action),
+                        "guardrail.would": str(result.would),
+                    },
+                )
+            for run in stage.checks:
+                check = {"guardrail.check": run.name}
+                self.lookups.add(1, check | {"guardrail.cache.hit": run.cached})
+                if not run.cached:
+                    self.check_time.record(run.ms / 1000, check)
+        self._model(record)
+
+    def _model(self, record: Record) -> None:
+        if record.model_ns is None:
+            return
+        about: Mapping[str, Any] = {"gen_ai.operation.name": OPERATION}
+        model = record.response_model or record.context.model
+        if model:
+            about = {**about, "gen_ai.response.model": model}
+        began, ended = record.model_ns
+        self.model_time.record((ended - began) / 1e9, dict(about))
+        counts = {"input": record.usage.input_tokens, "output": record.usage.output_tokens}
+        for kind, count in counts.items():
+            if count is not None:
+                self.tokens.record(count, {**about, "gen_ai.token.type": kind})
