@@ -15,25 +15,24 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from guardrail.cache import Cache
 from guardrail.content import Part, Reply
-from guardrail.flow import (
+from guardrail.flow import Flow, Outcome
+from guardrail.policy import Failure
+from guardrail.record import Record
+from guardrail.steps import (
     Abandoned,
     Ask,
     Emit,
-    Flow,
     Job,
     Next,
-    Outcome,
     Release,
     Result,
     Run,
     failure_of,
 )
-from guardrail.policy import Failure
-from guardrail.record import Record
 from guardrail.stream import Delta
 from guardrail.verdict import Status
 
@@ -167,32 +166,48 @@ def _late(job: Job) -> Result:
 OPENED = object()  # yielded by the drivers once a stream is open, before any of it is released
 
 
-class Caller(Protocol):
-    """The caller's side of a guarded call: its model, its stream, its record."""
+class Caller:
+    """The caller's side of a flow: where its record goes, and, for a whole call, its model."""
 
-    def ask(self, changed: Mapping[str, Part]) -> Reply | None: ...
+    def __init__(self, emit: Callable[[Record], None]) -> None:
+        self.emit = emit
 
-    def take(self) -> Delta | None: ...
+    def ask(self, changed: Mapping[str, Part]) -> Reply | None:
+        """Call the model with these parts exchanged; None says that the answer is a stream."""
+        raise TypeError("this call has no model")
 
-    def release(self, step: Release) -> Any: ...
+    def take(self) -> Delta | None:
+        """The next chunk of the stream, which is kept until it is released; None at the end."""
+        raise TypeError("this call has no stream")
 
-    def emit(self, record: Record) -> None: ...
+    def release(self, step: Release) -> Any:
+        """The chunk that the caller gets."""
+        raise TypeError("this call has no stream")
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Called once, however the call ends."""
 
 
-class AsyncCaller(Protocol):
+class AsyncCaller:
     """The same on an event loop."""
 
-    async def ask(self, changed: Mapping[str, Part]) -> Reply | None: ...
+    def __init__(self, emit: Callable[[Record], None]) -> None:
+        self.emit = emit
 
-    async def take(self) -> Delta | None: ...
+    async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
+        """See Caller."""
+        raise TypeError("this call has no model")
 
-    def release(self, step: Release) -> Any: ...
+    async def take(self) -> Delta | None:
+        """See Caller."""
+        raise TypeError("this call has no stream")
 
-    def emit(self, record: Record) -> None: ...
+    def release(self, step: Release) -> Any:
+        """See Caller."""
+        raise TypeError("this call has no stream")
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """See Caller."""
 
 
 def run(flow: Flow, runner: Runner, caller: Caller) -> Generator[Any, None, Outcome]:
@@ -266,6 +281,24 @@ async def arun(
                 send = partial(flow.send, answer)
     finally:
         await caller.close()
+
+
+def play(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
+    """Play a flow that asks no model."""
+    steps = run(flow, runner, Caller(emit))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+async def aplay(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
+    """The same on an event loop."""
+    ended: list[Outcome] = []
+    async for _ in arun(flow, runner, AsyncCaller(emit), ended.append):
+        pass
+    return ended[0]
 
 
 def _abandon(flow: Flow, caller: Caller | AsyncCaller) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ContextManager
+from typing import TYPE_CHECKING, Any
 
 from guardrail.verdict import Status
 
@@ -78,7 +78,7 @@ class Telemetry:
             attributes=attributes,
         )
 
-    def current(self, span: Span | None) -> ContextManager[object]:
+    def current(self, span: Span | None) -> AbstractContextManager[object]:
         """Make the span the parent of what the model call itself traces."""
         if span is None:
             return nullcontext()

@@ -1,0 +1,304 @@
+"""One call of a decorated function, sync or async: the caller's side of its flow."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from guardrail.content import Call, Context, Part, Reply
+from guardrail.drive import OPENED, AsyncCaller, Caller, arun, run
+from guardrail.errors import Blocked, ReviewRequired
+from guardrail.flow import Outcome, guarded
+from guardrail.record import Record
+from guardrail.steps import Release
+from guardrail.stream import Delta
+from guardrail.telemetry import REQUEST_PARAMETERS
+from guardrail.verdict import Action, Verdict
+
+if TYPE_CHECKING:
+    from guardrail.guard import Guard
+    from guardrail.reading import Answer
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a call that was stopped returns under `on_block="return"`. It is false in tests."""
+
+    message: str
+    verdict: Verdict
+    record_id: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a function is guarded; see `Guard.__call__`."""
+
+    names: tuple[str, ...] = ()
+    processor: Any = None
+    on_block: Any = "raise"
+    context: Context | Callable[..., Context] | None = None
+
+
+def stop(verdict: Verdict, record_id: str) -> Blocked:
+    """The exception for a verdict that stops a call."""
+    kind = ReviewRequired if verdict.action is Action.REVIEW else Blocked
+    return kind(verdict, record_id)
+
+
+class _FunctionCall:
+    """What sync and async calls share: arguments in, answers and chunks out."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        options: Options,
+        function: Callable[..., Any],
+        signature: inspect.Signature,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        from guardrail.reading import read_arguments
+
+        self.guard, self.function, self.options = guard, function, options
+        self.bound = signature.bind(*args, **kwargs)
+        self.bound.apply_defaults()
+        self.reading = read_arguments(
+            self.bound.arguments, only=options.names or None, limits=guard.policy.limits
+        )
+        call = Call(self.reading.content, self._context(args, kwargs), self._parameters())
+        self.span = guard.telemetry.start(call)
+        self.emit: Callable[[Record], None] = functools.partial(guard.emit, span=self.span)
+        self.flow = guarded(guard.plan, call)
+        self.value: Any = None
+        self.answer: Answer | None = None
+        self.kept: dict[int, Any] = {}
+        self.taken = 0
+
+    def _named(self) -> dict[str, Any]:
+        """The arguments by name, those of a `**` parameter among them."""
+        named: dict[str, Any] = {}
+        for name, value in self.bound.arguments.items():
+            kind = self.bound.signature.parameters[name].kind
+            named |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+        return named
+
+    def _context(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
+        given = self.options.context
+        context = given(*args, **kwargs) if callable(given) else given or Context()
+        model = self._named().get("model")
+        if context.model is None and isinstance(model, str):
+            context = replace(context, model=model)
+        return context
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in self._named().items()
+            if name in REQUEST_PARAMETERS and isinstance(value, (bool, int, float))
+        }
+
+    def invoke(self, changed: Mapping[str, Part]) -> Any:
+        """Call the function with the changed parts written into its arguments."""
+        if changed:
+            self.bound.arguments.update(self.reading.rebuild(changed))
+        return self.function(*self.bound.args, **self.bound.kwargs)
+
+    def heard(self, value: Any) -> Reply:
+        """Read an answer that came at once."""
+        from guardrail.reading import read_answer
+
+        self.value = value
+        self.answer = read_answer(value, processor=self.options.processor)
+        return self.answer.reply
+
+    def hold(self, chunk: Any) -> Delta:
+        """Read a chunk and keep it until it is released."""
+        from guardrail.reading import read_delta
+
+        delta = read_delta(chunk)
+        self.kept[self.taken] = chunk
+        self.taken += 1
+        return delta
+
+    def release(self, step: Release) -> Any:
+        from guardrail.reading import write_delta
+
+        chunk = self.kept.pop(step.index)
+        return write_delta(chunk, step.texts) if step.texts else chunk
+
+    def result(self, outcome: Outcome) -> Any:
+        """What the caller gets for an answer that came at once."""
+        if outcome.stopped:
+            return self.refused(outcome)
+        if outcome.changed and self.answer is not None:
+            return self.answer.rebuild(outcome.changed)
+        return self.value
+
+    def refused(self, outcome: Outcome) -> Any:
+        """What the caller gets for a call that was stopped."""
+        on_block = self.options.on_block
+        if on_block == "raise":
+            raise stop(outcome.verdict, outcome.record.id)
+        refusal = Refusal(outcome.verdict.reason, outcome.verdict, outcome.record.id)
+        if on_block == "return":
+            return refusal
+        return on_block(refusal) if callable(on_block) else on_block
+
+
+class _SyncCall(_FunctionCall, Caller):
+    source: Iterator[Any] | None = None
+
+    def ask(self, changed: Mapping[str, Part]) -> Reply | None:
+        with self.guard.telemetry.current(self.span):
+            value = self.invoke(changed)
+        if isinstance(value, Iterator):
+            self.source = value
+            return None
+        return self.heard(value)
+
+    def take(self) -> Delta | None:
+        if self.source is None:
+            return None
+        with self.guard.telemetry.current(self.span):
+            try:
+                chunk = next(self.source)
+            except StopIteration:
+                return None
+        return self.hold(chunk)
+
+    def close(self) -> None:
+        self.reading.close()
+        close = getattr(self.source, "close", None)
+        if close is not None:
+            close()
+
+    def stream(self, steps: Generator[Any, None, Outcome]) -> Iterator[Any]:
+        """The released chunks; a refusal raises or comes as the last item."""
+        try:
+            while True:
+                try:
+                    item = next(steps)
+                except StopIteration as end:
+                    if end.value.stopped:
+                        yield self.refused(end.value)
+                    return
+                if item is not OPENED:
+                    yield item
+        finally:
+            steps.close()
+
+    def start(self) -> Any:
+        """Screen, ask, and give back the answer or the stream of it."""
+        steps = run(self.flow, self.guard.runner, self)
+        try:
+            next(steps)
+        except StopIteration as end:
+            return self.result(end.value)
+        return self.stream(steps)
+
+
+class _AsyncCall(_FunctionCall, AsyncCaller):
+    source: AsyncIterator[Any] | None = None
+    outcome: Outcome | None = None
+
+    async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
+        with self.guard.telemetry.current(self.span):
+            value = self.invoke(changed)
+            if inspect.isawaitable(value):
+                value = await value
+        if isinstance(value, AsyncIterator):
+            self.source = value
+            return None
+        return self.heard(value)
+
+    async def take(self) -> Delta | None:
+        if self.source is None:
+            return None
+        with self.guard.telemetry.current(self.span):
+            try:
+                chunk = await anext(self.source)
+            except StopAsyncIteration:
+                return None
+        return self.hold(chunk)
+
+    async def close(self) -> None:
+        self.reading.close()
+        close = getattr(self.source, "aclose", None) or getattr(self.source, "close", None)
+        if close is not None:
+            await _awaited(close())
+
+    def ended(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    async def stream(self, steps: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
+        """The released chunks; a refusal raises or comes as the last item."""
+        try:
+            async for item in steps:
+                if item is not OPENED:
+                    yield item
+        finally:
+            await steps.aclose()
+        if self.outcome is not None and self.outcome.stopped:
+            yield await _awaited(self.refused(self.outcome))
+
+    async def start(self) -> Any:
+        """Screen, ask, and give back the answer or the stream of it."""
+        steps = arun(self.flow, self.guard.runner, self, self.ended)
+        async for _ in steps:
+            return self.stream(steps)
+        assert self.outcome is not None, "a flow ends with its outcome"
+        return await _awaited(self.result(self.outcome))
+
+
+async def _awaited(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+def wrap(guard: Guard, options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` under `guard`, as the same kind of callable."""
+    signature = inspect.signature(function)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    for name in options.names:
+        if name not in signature.parameters and not takes_any:
+            raise TypeError(f"{function.__qualname__}() has no parameter {name!r}")
+
+    def called(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _SyncCall:
+        return _SyncCall(guard, options, function, signature, args, kwargs)
+
+    def acalled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _AsyncCall:
+        return _AsyncCall(guard, options, function, signature, args, kwargs)
+
+    if inspect.isasyncgenfunction(function):
+
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            call = acalled(args, kwargs)
+            stream = call.stream(arun(call.flow, guard.runner, call, call.ended))
+            try:
+                async for item in stream:
+                    yield item
+            finally:
+                await stream.aclose()  # type: ignore[attr-defined]
+
+    elif inspect.iscoroutinefunction(function):
+
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return await acalled(args, kwargs).start()
+
+    elif inspect.isgeneratorfunction(function):
+
+        def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            call = called(args, kwargs)
+            yield from call.stream(run(call.flow, guard.runner, call))
+
+    else:
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return called(args, kwargs).start()
+
+    return functools.wraps(function)(wrapper)

@@ -1,0 +1,289 @@
+"""Guard: a policy put around calls, as a decorator or asked for a verdict."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from guardrail.cache import Cache, Digester, MemoryCache
+from guardrail.calls import Options, stop, wrap
+from guardrail.content import Call, Content, Context, Part, Text
+from guardrail.detector import Stage
+from guardrail.drive import Pool, Runner, aplay, play
+from guardrail.flow import Flow, screened_only
+from guardrail.policy import Policy
+from guardrail.record import Record, Sink
+from guardrail.screening import Plan
+from guardrail.telemetry import Telemetry
+from guardrail.verdict import Action, Finding, Verdict
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import Span, TracerProvider
+
+    from guardrail.registry import Registry
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_log = logging.getLogger("guardrail")
+
+
+@dataclass(frozen=True)
+class Screening:
+    """The answer to `screen` and `check`. `content` has the policy's edits made."""
+
+    verdict: Verdict
+    content: Content
+    record: Record
+
+    @property
+    def action(self) -> Action:
+        return self.verdict.action
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self.verdict.findings
+
+    def raise_if_stopped(self) -> None:
+        """Raise Blocked or ReviewRequired where the verdict stops a call."""
+        if self.verdict.action.stops:
+            raise stop(self.verdict, self.record.id)
+
+
+class Guard:
+    """A policy with its detectors, cache and sinks, ready to be put around calls.
+
+    `policy` is the name of a shipped policy, a path to a YAML file, a mapping of the same shape,
+    or a Policy. A `sink` is called with the Record of every call; what it raises is logged by
+    type and goes no further. `cache` keeps results of checks; `digest_key` is the secret for its
+    keys when several processes share it. `workers` bounds the threads that checks run in. Safe to
+    use from several threads and event loops at once.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | str | Path | Mapping[str, Any] = "default",
+        *,
+        registry: Registry | None = None,
+        sinks: Sequence[Sink] = (),
+        cache: Cache | None = None,
+        digest_key: bytes | None = None,
+        workers: int | None = None,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        if not isinstance(policy, Policy):
+            from guardrail.load import load_policy
+
+            policy = load_policy(policy, registry=registry)
+        self.policy = policy
+        self.sinks = tuple(sinks)
+        self.telemetry = Telemetry(tracer_provider, meter_provider)
+        self.plan = Plan(self.policy, Digester(digest_key))
+        self.runner = Runner(cache if cache is not None else MemoryCache(), Pool(workers))
+
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+
+    @overload
+    def __call__(
+        self,
+        *,
+        prompt: str | Sequence[str] = (),
+        images: str | Sequence[str] = (),
+        processor: Any = None,
+        on_block: Any = "raise",
+        context: Context | Callable[..., Context] | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        prompt: str | Sequence[str] = (),
+        images: str | Sequence[str] = (),
+        processor: Any = None,
+        on_block: Any = "raise",
+        context: Context | Callable[..., Context] | None = None,
+    ) -> Any:
+        """Put the guard around a function, coroutine function, generator or async generator.
+
+        Prompts and pictures are found in the arguments; `prompt` and `images` name the parameters
+        to look at instead. `processor` (a transformers processor or tokenizer) turns answers of
+        tokens into text. `on_block` is "raise" (Blocked, ReviewRequired), "return" (a Refusal),
+        or what to answer instead: a value, or a function of the Refusal. `context` says whose
+        call it is, as a Context or a function of the call's arguments.
+
+        Calls raise ContentError for arguments and answers that cannot be read.
+        """
+        options = Options(
+            tuple([prompt] if isinstance(prompt, str) else prompt)
+            + tuple([images] if isinstance(images, str) else images),
+            processor,
+            on_block,
+            context,
+        )
+        if function is None:
+            return functools.partial(wrap, self, options)
+        return wrap(self, options, function)
+
+    def screen(
+        self,
+        prompt: str | None = None,
+        images: Any = None,
+        *,
+        tool: str | None = None,
+        system: str | None = None,
+        messages: Sequence[Any] | None = None,
+        context: Context | None = None,
+        thorough: bool = False,
+    ) -> Screening:
+        """Screen an input. `images` takes whatever the decorator takes for pictures.
+
+        `thorough` runs every check, also those that a stopped call would skip.
+        """
+        call = self._call(prompt, images, tool, system, messages, context)
+        return self._play(call, Stage.INPUT, call.content, thorough)
+
+    async def ascreen(
+        self,
+        prompt: str | None = None,
+        images: Any = None,
+        *,
+        tool: str | None = None,
+        system: str | None = None,
+        messages: Sequence[Any] | None = None,
+        context: Context | None = None,
+        thorough: bool = False,
+    ) -> Screening:
+        """`screen` on an event loop."""
+        call = self._call(prompt, images, tool, system, messages, context)
+        return await self._aplay(call, Stage.INPUT, call.content, thorough)
+
+    def check(
+        self,
+        output: Any,
+        *,
+        prompt: str | None = None,
+        images: Any = None,
+        system: str | None = None,
+        processor: Any = None,
+        context: Context | None = None,
+        thorough: bool = False,
+    ) -> Screening:
+        """Check an answer; the input beside it is for reference only and not screened."""
+        call = self._call(prompt, images, None, system, None, context)
+        return self._play(call, Stage.OUTPUT, _answer(output, processor), thorough)
+
+    async def acheck(
+        self,
+        output: Any,
+        *,
+        prompt: str | None = None,
+        images: Any = None,
+        system: str | None = None,
+        processor: Any = None,
+        context: Context | None = None,
+        thorough: bool = False,
+    ) -> Screening:
+        """`check` on an event loop."""
+        call = self._call(prompt, images, None, system, None, context)
+        return await self._aplay(call, Stage.OUTPUT, _answer(output, processor), thorough)
+
+    def warm(self) -> None:
+        """Load every model the policy needs; raises what the first check would report."""
+        for extractor in self.policy.extractors:
+            extractor.warm()
+        for rule in self.plan.rules:
+            rule.detector.warm()
+
+    def emit(self, record: Record, span: Span | None) -> None:
+        """Hand a record to telemetry and the sinks; a call never fails for their sake."""
+        deliveries: list[Callable[[], None]] = [
+            functools.partial(self.telemetry.finish, span, record),
+            *(functools.partial(sink, record) for sink in self.sinks),
+        ]
+        for deliver in deliveries:
+            try:
+                deliver()
+            except Exception as error:
+                _log.warning("a record was not delivered: %s", type(error).__name__)
+
+    def _play(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Screening:
+        emit = functools.partial(self.emit, span=self.telemetry.start(call))
+        outcome = play(self._flow(call, stage, content, thorough), self.runner, emit)
+        return Screening(outcome.verdict, outcome.content, outcome.record)
+
+    async def _aplay(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Screening:
+        emit = functools.partial(self.emit, span=self.telemetry.start(call))
+        outcome = await aplay(self._flow(call, stage, content, thorough), self.runner, emit)
+        return Screening(outcome.verdict, outcome.content, outcome.record)
+
+    def _flow(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Flow:
+        return screened_only(self.plan, call, stage, content, thorough=thorough)
+
+    def _call(
+        self,
+        prompt: str | None,
+        images: Any,
+        tool: str | None,
+        system: str | None,
+        messages: Sequence[Any] | None,
+        context: Context | None,
+    ) -> Call:
+        from guardrail.reading import read_arguments
+
+        given = {"system": system, "prompt": prompt, "messages": messages, "images": images}
+        named = {name: value for name, value in given.items() if value is not None}
+        with read_arguments(named, only=tuple(named), limits=self.policy.limits) as reading:
+            parts: tuple[Part, ...] = reading.content.parts
+        if tool is not None:
+            parts += (Text(tool, name="tool", role="tool", source="tool"),)
+        return Call(Content(parts), context or Context())
+
+
+def _answer(output: Any, processor: Any) -> Content:
+    from guardrail.reading import read_answer
+
+    return read_answer(output, processor=processor).reply.content
+
+
+@functools.lru_cache(maxsize=32)
+def _shared(policy: str | Path | Policy) -> Guard:
+    return Guard(policy)
+
+
+@overload
+def guard(function: F, /) -> F: ...
+
+
+@overload
+def guard(
+    *,
+    policy: Policy | str | Path = "default",
+    prompt: str | Sequence[str] = (),
+    images: str | Sequence[str] = (),
+    processor: Any = None,
+    on_block: Any = "raise",
+    context: Context | Callable[..., Context] | None = None,
+) -> Callable[[F], F]: ...
+
+
+def guard(
+    function: Any = None, /, *, policy: Policy | str | Path = "default", **options: Any
+) -> Any:
+    """The decorator for everyday use: `@guard`, or `@guard(policy="strict")`.
+
+    Functions under the same policy share one Guard. For sinks, a cache of your own or plug-ins
+    given in Python, make a `Guard` and decorate with that. Options are those of `Guard`'s
+    decorator.
+    """
+    if isinstance(policy, Policy):
+        return Guard(policy)(**options)
+    shared = _shared(policy)
+    return shared(function) if function is not None else shared(**options)

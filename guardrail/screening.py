@@ -1,0 +1,421 @@
+"""One stage of a call: its parts looked at in waves, decided on, and edited.
+
+Cheap checks and typed text come first, then the pictures, then the text found in them. A wave
+that stops the call ends the screening; what was not looked at is then skipped, never passed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from guardrail.cache import Digester
+from guardrail.content import Call, Content, Image, Part, Text
+from guardrail.detector import Detector, Extractor, Stage, View
+from guardrail.edit import apply
+from guardrail.policy import LIMITS_RULE, Failure, Mode, Observed, Policy, Rule, decide
+from guardrail.record import CheckRun, PartFacts, StageRecord, facts
+from guardrail.steps import Job, Result, Run, Step
+from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
+
+INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
+
+STOPPED = "the call had already stopped"
+OUT_OF_SCOPE = "the policy's scope does not cover this call"
+
+
+class Plan:
+    """A policy with what follows from it for every call: digests of each check's settings."""
+
+    def __init__(self, policy: Policy, digester: Digester | None = None) -> None:
+        self.policy = policy
+        self.rules = policy.active()
+        self.digester = digester or Digester()
+        self.lines = {rule.id: rule.line for rule in policy.rules}
+        self._limits = repr(policy.limits)
+        self.identity = {
+            rule.id: self._identify(rule.detector, rule.arguments) for rule in self.rules
+        }
+        self.extractor_identity = {
+            extractor.spec.name: self._identify(
+                extractor, policy.extractor_arguments.get(extractor.spec.name, {})
+            )
+            for extractor in policy.extractors
+        }
+        self.holds_output = any(
+            policy.mode_of(rule) is Mode.ENFORCE
+            and any(scope.split(".")[0] == "output" for scope in rule.when)
+            for rule in self.rules
+        )
+
+    def _identify(self, plugin: Detector | Extractor, arguments: Mapping[str, Any]) -> bytes:
+        settings = json.dumps(arguments, sort_keys=True, default=repr)
+        return self.digester.of(plugin.spec.name, plugin.spec.version, settings)
+
+    def key(self, kind: str, identity: bytes, stage: Stage, parts: Iterable[Part]) -> bytes:
+        digests = [self.digester.of_part(part) for part in parts]
+        return self.digester.of(kind, identity, stage, self._limits, *digests)
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A screened stage: its record, and the parts its edits change."""
+
+    record: StageRecord
+    content: Content
+    changed: Mapping[str, Part] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.record.verdict
+
+
+def screen(
+    plan: Plan,
+    stage: Stage,
+    call: Call,
+    content: Content,
+    failures: Sequence[Failure] = (),
+    *,
+    thorough: bool = False,
+) -> Generator[Step, Any, Screened]:
+    """Look at the parts of one stage in waves, decide, and make the edits."""
+    started = time.time_ns()
+    if not plan.policy.scope.covers(call.context):
+        rules = tuple(
+            RuleResult(rule.id, Status.SKIPPED, reason=OUT_OF_SCOPE) for rule in plan.rules
+        )
+        facts_of = tuple(_facts(plan, part, None) for part in content.parts)
+        verdict = Verdict(rules=rules)
+        return Screened(StageRecord(stage, started, time.time_ns(), facts_of, (), verdict), content)
+
+    room = _Room(plan, stage, call)
+    room.broken += [*failures, *_over_limits(plan.policy, content)]
+    pictures = list(content.images)
+    texts: list[Text] = list(content.texts)
+
+    def stopped() -> bool:
+        return not thorough and room.verdict().action.stops
+
+    if not stopped():
+        yield from room.wave(room.detections(texts))
+    if not stopped():
+        yield from room.wave([room.opening(image) for image in pictures])
+        room.weigh_pictures(pictures)
+    opened = [image for image in pictures if image.name in room.pictures]
+    found: list[Text] = []
+    if not stopped():
+        extractions = [job for image in opened for job in room.extractions(image)]
+        yield from room.wave([*room.detections(opened), *extractions])
+        found = room.texts
+    if not stopped():
+        whole = room.whole_call([*texts, *opened, *found])
+        yield from room.wave([*room.detections(found), *whole])
+    else:
+        room.leave_out([*texts, *pictures])
+
+    verdict = room.verdict()
+    changed: Mapping[str, Part] = {}
+    if verdict.edits and not verdict.action.stops:
+        (made,) = yield Run((_edit_job(plan.policy, content, verdict),))
+        if made.failure is None:
+            changed = made.value
+        else:
+            verdict = replace(
+                verdict, action=Action.BLOCK, reason=f"edit: {made.failure.reason}", edits=()
+            )
+    parts = tuple(_facts(plan, part, room.pictures.get(part.name)) for part in content.parts)
+    record = StageRecord(stage, started, time.time_ns(), parts, tuple(room.runs), verdict)
+    return Screened(record, content.replace(changed), changed)
+
+
+Use = tuple[Job, Callable[[Result], None]]
+
+
+class _Room:
+    """What one screening has seen so far, rule by rule."""
+
+    def __init__(self, plan: Plan, stage: Stage, call: Call) -> None:
+        self.plan, self.stage, self.call = plan, stage, call
+        self.findings: dict[str, list[Finding]] = {rule.id: [] for rule in plan.rules}
+        self.failures: dict[str, list[Failure]] = {rule.id: [] for rule in plan.rules}
+        self.looked_at: dict[str, int] = {rule.id: 0 for rule in plan.rules}
+        self.skipped: dict[str, str] = {}
+        self.broken: list[Failure] = []
+        self.texts: list[Text] = []
+        self.pictures: dict[str, Mapping[str, Any]] = {}
+        self.runs: list[CheckRun] = []
+
+    def wave(self, uses: Sequence[Use]) -> Generator[Step, Any, None]:
+        """Run the jobs of a wave, each once, and hand every result to all that wait for it."""
+        jobs: dict[bytes, Job] = {}
+        for job, _ in uses:
+            key = job.key or id(job).to_bytes(8, "little")
+            known = jobs.get(key)
+            if known is None or known.timeout_s < job.timeout_s:
+                jobs[key] = job
+        if not jobs:
+            return
+        results = dict(zip(jobs, (yield Run(tuple(jobs.values()))), strict=True))
+        for key, job in jobs.items():
+            self.runs.append(_check_run(job, self.stage, results[key]))
+        for job, use in uses:
+            use(results[job.key or id(job).to_bytes(8, "little")])
+
+    def detections(self, parts: Sequence[Part]) -> list[Use]:
+        """Each part under each rule that looks at it."""
+        return [
+            self._detection(rule, part)
+            for part in parts
+            for rule in self.plan.rules
+            if rule.detector.spec.scope == "part" and rule.sees(part)
+        ]
+
+    def _detection(self, rule: Rule, part: Part) -> Use:
+        spec = rule.detector.spec
+        job = Job(
+            name=spec.name,
+            version=spec.version,
+            kind="detector",
+            part=part.name,
+            run=partial(_detect, rule.detector, View(self.stage, (part,))),
+            key=self.plan.key("detector", self.plan.identity[rule.id], self.stage, (part,)),
+            timeout_s=self.plan.policy.timeout_s(rule, part),
+            inline=spec.inline and isinstance(part, Text) and len(part.text) <= INLINE_CHARS,
+            model=spec.model,
+        )
+        return job, partial(self._detected, rule, part)
+
+    def _detected(self, rule: Rule, part: Part, result: Result) -> None:
+        self.looked_at[rule.id] += 1
+        if result.failure is not None:
+            self.failures[rule.id].append(result.failure)
+            return
+        self.findings[rule.id] += [_placed(finding, part) for finding in result.value]
+
+    def whole_call(self, parts: Sequence[Part]) -> list[Use]:
+        """The detectors that look at all parts together, with the rest of the call beside."""
+        uses: list[Use] = []
+        for rule in self.plan.rules:
+            spec = rule.detector.spec
+            seen = tuple(part for part in parts if rule.sees(part))
+            if spec.scope != "call" or not seen:
+                continue
+            names = [self.plan.digester.of(part.name) for part in (*seen, *self.call.content.parts)]
+            identity = b"".join([self.plan.identity[rule.id], *names])
+            job = Job(
+                name=spec.name,
+                version=spec.version,
+                kind="detector",
+                part="*",
+                run=partial(_detect, rule.detector, View(self.stage, seen, self.call)),
+                key=self.plan.key(
+                    "detector", identity, self.stage, (*seen, *self.call.content.parts)
+                ),
+                timeout_s=max(self.plan.policy.timeout_s(rule, part) for part in seen),
+                model=spec.model,
+            )
+            uses.append((job, partial(self._detected_together, rule, seen)))
+        return uses
+
+    def _detected_together(self, rule: Rule, parts: Sequence[Part], result: Result) -> None:
+        self.looked_at[rule.id] += len(parts)
+        if result.failure is not None:
+            self.failures[rule.id].append(result.failure)
+            return
+        by_name = {part.name: part for part in parts}
+        for finding in result.value:
+            part = by_name.get(finding.where.part) if finding.where else None
+            self.findings[rule.id].append(_placed(finding, part) if part else finding)
+
+    def opening(self, image: Image) -> Use:
+        """Open a picture once, whatever the rules are: a broken one is never passed on unseen."""
+        job = Job(
+            name="picture",
+            version="1",
+            kind="picture",
+            part=image.name,
+            run=partial(_open, image),
+            key=self.plan.key("picture", b"", self.stage, (image,)),
+            timeout_s=self.plan.policy.timeouts.image / 1000,
+        )
+        return job, partial(self._opened, image)
+
+    def _opened(self, image: Image, result: Result) -> None:
+        if result.failure is None:
+            self.pictures[image.name] = result.value
+            return
+        self.broken.append(result.failure)
+        for rule in self.plan.rules:
+            if rule.sees(image) or rule.reads_pictures_of(image):
+                self.failures[rule.id].append(result.failure)
+
+    def weigh_pictures(self, images: Sequence[Image]) -> None:
+        """Hold the pictures together against the policy's visual-token budget."""
+        budget = self.plan.policy.limits.max_visual_tokens
+        spent = sum(
+            self.pictures[i.name]["visual_tokens"] for i in images if i.name in self.pictures
+        )
+        if budget is not None and spent > budget:
+            self.broken.append(
+                _over("images", f"{spent} visual tokens", budget, "max_visual_tokens")
+            )
+
+    def extractions(self, image: Image) -> list[Use]:
+        """The extractors, if any rule wants to read this picture."""
+        rules = [rule for rule in self.plan.rules if rule.reads_pictures_of(image)]
+        if not rules:
+            return []
+        uses: list[Use] = []
+        for extractor in self.plan.policy.extractors:
+            spec = extractor.spec
+            job = Job(
+                name=spec.name,
+                version=spec.version,
+                kind="extractor",
+                part=image.name,
+                run=partial(_extract, extractor, image),
+                key=self.plan.key(
+                    "extractor", self.plan.extractor_identity[spec.name], self.stage, (image,)
+                ),
+                timeout_s=self.plan.policy.timeouts.image / 1000,
+                model=spec.model,
+            )
+            uses.append((job, partial(self._extracted, image, rules)))
+        return uses
+
+    def _extracted(self, image: Image, rules: Sequence[Rule], result: Result) -> None:
+        for rule in rules:
+            if result.failure is not None:
+                self.failures[rule.id].append(result.failure)
+            else:
+                self.looked_at[rule.id] += 1
+        if result.failure is None:
+            self.texts += [_as_read_from(image, text) for text in result.value]
+
+    def leave_out(self, parts: Sequence[Part]) -> None:
+        """Mark the rules that still had something to look at when the call stopped."""
+        for rule in self.plan.rules:
+            wanted = any(
+                rule.sees(part) or (isinstance(part, Image) and rule.reads_pictures_of(part))
+                for part in parts
+            )
+            if wanted:
+                self.skipped[rule.id] = STOPPED
+
+    def verdict(self) -> Verdict:
+        policy = self.plan.policy
+        observations = [
+            Observed(
+                rule,
+                tuple(self.findings[rule.id]),
+                tuple(self.failures[rule.id]),
+                self.looked_at[rule.id],
+                self.skipped.get(rule.id, ""),
+            )
+            for rule in self.plan.rules
+        ]
+        return decide(policy, self.stage, observations, [self._limits_result()])
+
+    def _limits_result(self) -> RuleResult:
+        if not self.broken:
+            return RuleResult(LIMITS_RULE, Status.PASSED)
+        action = self.plan.policy.on_error.at(self.stage)
+        enforced = self.plan.policy.mode is Mode.ENFORCE
+        return RuleResult(
+            LIMITS_RULE,
+            self.broken[0].status,
+            action=action if enforced else Action.ALLOW,
+            would=action,
+            reason=self.broken[0].reason,
+        )
+
+
+def _detect(detector: Detector, view: View) -> tuple[Finding, ...]:
+    return tuple(detector.run(view))
+
+
+def _extract(extractor: Extractor, image: Image) -> tuple[Text, ...]:
+    return tuple(extractor.run(image))
+
+
+def _open(image: Image) -> Mapping[str, Any]:
+    picture = image.picture
+    return {**picture.info(), "visual_tokens": picture.visual_tokens}
+
+
+def _edit_job(policy: Policy, content: Content, verdict: Verdict) -> Job:
+    inline = not any(isinstance(edit.where, Area) for edit in verdict.edits)
+    timeout = policy.timeouts.text if inline else policy.timeouts.image
+    run = partial(apply, content, verdict.edits)
+    return Job("edit", "1", "edit", "*", run, None, timeout / 1000, inline=inline)
+
+
+def _over(part: str, measured: str, limit: float, key: str) -> Failure:
+    return Failure(Status.ERROR, f"{part}: {measured}, over the limit of {limit} (limits.{key})")
+
+
+def _over_limits(policy: Policy, content: Content) -> list[Failure]:
+    limits, broken = policy.limits, []
+    count = len(content.images)
+    if count > limits.max_images:
+        broken.append(_over("images", f"{count} pictures", limits.max_images, "max_images"))
+    chars = sum(len(text.text) for text in content.texts)
+    if chars > limits.max_text_chars:
+        broken.append(_over("text", f"{chars} characters", limits.max_text_chars, "max_text_chars"))
+    return broken
+
+
+def _placed(finding: Finding, part: Part) -> Finding:
+    """A finding about `part`, with its place named as the caller knows it."""
+    where = finding.where
+    if isinstance(part, Image):
+        if isinstance(where, Area):
+            return replace(finding, where=replace(where, part=part.name))
+        return finding if where is None else replace(finding, where=Area(part.name))
+    if part.origin is None:
+        if isinstance(where, Span):
+            return replace(finding, where=replace(where, part=part.name))
+        return finding
+    boxes = part.boxes(where.start, where.end) if isinstance(where, Span) else ()
+    frame = boxes[0][1] if boxes else 0
+    return replace(finding, where=Area(part.origin, tuple(box for box, _ in boxes), frame))
+
+
+def _as_read_from(image: Image, text: Text) -> Text:
+    suffix = text.name.partition("#")[2] or text.source.partition(":")[2]
+    return replace(text, name=f"{image.name}#{suffix}", origin=image.name, role=image.role)
+
+
+def _check_run(job: Job, stage: Stage, result: Result) -> CheckRun:
+    best: dict[str, float] = {}
+    if result.failure is None and job.kind == "detector":
+        for finding in result.value:
+            best[finding.label] = max(best.get(finding.label, 0.0), finding.score)
+    if result.failure is not None:
+        status, reason = result.failure.status, result.failure.reason
+    else:
+        status, reason = (Status.HIT if best else Status.PASSED), ""
+    return CheckRun(
+        name=job.name,
+        version=job.version,
+        stage=stage,
+        part=job.part,
+        status=status,
+        started_ns=result.started_ns,
+        ended_ns=result.ended_ns,
+        cached=result.cached,
+        model=job.model,
+        reason=reason,
+        kind=job.kind,
+        best=tuple(best.items()),
+    )
+
+
+def _facts(plan: Plan, part: Part, picture: Mapping[str, Any] | None) -> PartFacts:
+    digest = part.sha256 if isinstance(part, Image) else plan.digester.of(part.text).hex()
+    return facts(part, digest, picture)

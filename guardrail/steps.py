@@ -1,0 +1,89 @@
+"""What a flow asks of its driver, and what it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardrail.content import Part
+from guardrail.errors import NotRun, PictureError
+from guardrail.policy import Failure
+from guardrail.record import Record
+from guardrail.verdict import Status
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work for the driver. Results are shared under `key`; None means never."""
+
+    name: str
+    version: str
+    kind: str
+    part: str
+    run: Callable[[], Any] = field(repr=False)
+    key: bytes | None
+    timeout_s: float
+    inline: bool = False
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job, with its times in nanoseconds since the epoch."""
+
+    value: Any = None
+    failure: Failure | None = None
+    started_ns: int = 0
+    ended_ns: int = 0
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """Do these jobs, side by side; the answer is a tuple of Results in the same order."""
+
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Call the model with these parts exchanged. The answer is a Reply, or None for a stream."""
+
+    changed: Mapping[str, Part]
+
+
+@dataclass(frozen=True)
+class Next:
+    """Take the next chunk of the stream; the answer is a Delta, or None at the end."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Hand chunk `index` to the caller, with its texts exchanged where `texts` names them."""
+
+    index: int
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Emit:
+    """The call is over: hand the record to the sinks."""
+
+    record: Record
+
+
+Step = Run | Ask | Next | Release | Emit
+
+
+class Abandoned(Exception):
+    """Thrown into a flow whose caller went away."""
+
+
+def failure_of(error: BaseException, job: Job) -> Failure:
+    """An exception of a job as a failure; its message is kept only where it is our own."""
+    if isinstance(error, PictureError):
+        return Failure(Status.ERROR, str(error))
+    if isinstance(error, NotRun):
+        return Failure(Status.NOT_RUN, f"{job.name}: {error}")
+    return Failure(Status.ERROR, f"{job.name}: {type(error).__name__} in {job.part}")

@@ -1,0 +1,139 @@
+"""Parts for your own tests: a scripted model, detectors with fixed findings, captured records.
+
+detector = fixed_detector({"forbidden": 0.9})
+records = CapturedRecords()
+guard = Guard(policy_of(rule(detector, Action.BLOCK)), sinks=[records])
+model = guard(ScriptedModel(["a quiet answer"]))
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from guardrail.content import Image, Text
+from guardrail.detector import Detector, Extractor, Spec, View
+from guardrail.policy import ANY_LABEL, Policy, Rule
+from guardrail.record import Record
+from guardrail.verdict import Action, Area, Finding, Span
+
+
+class ScriptedModel:
+    """A model that gives the next answer of a list, and keeps what it was asked.
+
+    An answer that is an exception is raised. Asking more often than there are answers is an
+    error.
+    """
+
+    def __init__(self, answers: Sequence[Any]) -> None:
+        self._answers = list(answers)
+        self.asked: list[dict[str, Any]] = []
+
+    def __call__(self, prompt: Any = None, images: Any = None) -> Any:
+        if not self._answers:
+            raise AssertionError("the scripted model has no answer left")
+        self.asked.append({"prompt": prompt, "images": images})
+        answer = self._answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    __name__ = __qualname__ = "ScriptedModel"
+
+
+class CapturedRecords:
+    """A sink that keeps the records."""
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, record: Record) -> None:
+        with self._lock:
+            self._records.append(record)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(list(self._records))
+
+    @property
+    def last(self) -> Record:
+        return self._records[-1]
+
+
+def fixed_detector(
+    words: Mapping[str, float],
+    *,
+    name: str = "fixed",
+    reads: Literal["text", "image"] = "text",
+    seconds: float = 0.0,
+    error: BaseException | None = None,
+    inline: bool = False,
+) -> Detector:
+    """A detector that finds each of `words` in text with its score, the word being the label.
+
+    One that reads pictures finds a word in the picture's bytes. It takes `seconds` a run, and
+    raises `error` if one is given.
+    """
+    image = reads == "image"
+
+    def run(view: View) -> list[Finding]:
+        time.sleep(seconds)
+        if error is not None:
+            raise error
+        found = []
+        for word, score in words.items():
+            for part in view.texts:
+                for match in re.finditer(re.escape(word), part.text):
+                    where = Span(part.name, match.start(), match.end())
+                    found.append(Finding(name, word, score, where))
+            for picture in view.images:
+                if word.encode() in picture.data:
+                    found.append(Finding(name, word, score, Area(picture.name)))
+        return found
+
+    spec = Spec(
+        name=name,
+        version="1",
+        labels=tuple(words),
+        reads=frozenset({"image" if image else "text"}),
+        inline=inline,
+    )
+    return Detector(spec, run)
+
+
+def fixed_extractor(
+    texts: Mapping[bytes, Text], *, name: str = "fixed", error: BaseException | None = None
+) -> Extractor:
+    """An extractor that reads from a picture the text given for a mark in its bytes."""
+
+    def run(image: Image) -> list[Text]:
+        if error is not None:
+            raise error
+        return [text for mark, text in texts.items() if mark in image.data]
+
+    return Extractor(Spec(name=name, version="1", reads=frozenset({"image"})), run)
+
+
+def rule(
+    detector: Detector,
+    action: Action = Action.BLOCK,
+    *,
+    at: float = 0.5,
+    when: Sequence[str] = ("input", "tool", "output"),
+    **options: Any,
+) -> Rule:
+    """A rule with one threshold for every label; options are those of Rule."""
+    identity = str(options.pop("id", detector.spec.name))
+    levels = {ANY_LABEL: ((action, at),)}
+    return Rule(identity, frozenset(when), detector, levels=levels, **options)
+
+
+def policy_of(*rules: Rule, **options: Any) -> Policy:
+    """A policy of these rules; options are those of Policy."""
+    return Policy(id="test", rules=rules, **options)
