@@ -144,11 +144,12 @@ class _Room:
         self.findings: dict[str, list[Finding]] = {rule.id: [] for rule in plan.rules}
         self.failures: dict[str, list[Failure]] = {rule.id: [] for rule in plan.rules}
         self.looked_at: dict[str, int] = {rule.id: 0 for rule in plan.rules}
-        self.skipped: dict[str, str] = {}
+        self.done: set[tuple[str, str]] = set()  # rule and part, once looked at to the end
         self.broken: list[Failure] = []
         self.texts: list[Text] = []
         self.pictures: dict[str, Mapping[str, Any]] = {}
         self.runs: list[CheckRun] = []
+        self.left_out: set[str] = set()
 
     def wave(self, uses: Sequence[Use]) -> Generator[Step, Any, None]:
         """Run the jobs of a wave, each once, and hand every result to all that wait for it."""
@@ -192,6 +193,7 @@ class _Room:
 
     def _detected(self, rule: Rule, part: Part, result: Result) -> None:
         self.looked_at[rule.id] += 1
+        self.done.add((rule.id, part.name))
         if result.failure is not None:
             self.failures[rule.id].append(result.failure)
             return
@@ -292,8 +294,255 @@ class _Room:
         for rule in rules:
             if result.failure is not None:
                 self.failures[rule.id].append(result.failure)
-            else:
-                self.looked_at[rule.id] += 1
+                continue
+            self.looked_at[rule.id] += 1
+            if not result.value:
+                self.done.add((rule.id, _inside(image)))
+        if result.failure is None:
+            self.texts += [_as_read_from(image, text) for text in result.value]
+
+    def leave_out(self, parts: Sequence[Part]) -> None:
+        """Mark the rules that still had something to look at when the call stopped."""
+        self.left_out = {
+            rule.id
+            for rule in self.plan.rules
+            for part in parts
+            if (rule.sees(part) and (rule.id, part.name) not in self.done)
+            or (
+                isinstance(part, Image)
+                and rule.reads_pictures_of(part)
+                and (rule.id, _inside(part)) not in self.done
+            )
+        }
+
+    def verdict(self) -> Verdict:
+        return self.record.verdict
+
+
+def screen(
+    plan: Plan,
+    stage: Stage,
+    call: Call,
+    content: Content,
+    failures: Sequence[Failure] = (),
+    *,
+    thorough: bool = False,
+) -> Generator[Step, Any, Screened]:
+    """Look at the parts of one stage in waves, decide, and make the edits."""
+    started = time.time_ns()
+    if not plan.policy.scope.covers(call.context):
+        rules = tuple(
+            RuleResult(rule.id, Status.SKIPPED, reason=OUT_OF_SCOPE) for rule in plan.rules
+        )
+        facts_of = tuple(_facts(plan, part, None) for part in content.parts)
+        verdict = Verdict(rules=rules)
+        return Screened(StageRecord(stage, started, time.time_ns(), facts_of, (), verdict), content)
+
+    room = _Room(plan, stage, call)
+    room.broken += [*failures, *_over_limits(plan.policy, content)]
+    pictures = list(content.images)
+    texts: list[Text] = list(content.texts)
+
+    def stopped() -> bool:
+        return not thorough and room.verdict().action.stops
+
+    if not stopped():
+        yield from room.wave(room.detections(texts))
+    if not stopped():
+        yield from room.wave([room.opening(image) for image in pictures])
+        room.weigh_pictures(pictures)
+    opened = [image for image in pictures if image.name in room.pictures]
+    found: list[Text] = []
+    if not stopped():
+        extractions = [job for image in opened for job in room.extractions(image)]
+        yield from room.wave([*room.detections(opened), *extractions])
+        found = room.texts
+    if not stopped():
+        whole = room.whole_call([*texts, *opened, *found])
+        yield from room.wave([*room.detections(found), *whole])
+    else:
+        room.leave_out([*texts, *pictures])
+
+    verdict = room.verdict()
+    changed: Mapping[str, Part] = {}
+    if verdict.edits and not verdict.action.stops:
+        (made,) = yield Run((_edit_job(plan.policy, content, verdict),))
+        if made.failure is None:
+            changed = made.value
+        else:
+            verdict = replace(
+                verdict, action=Action.BLOCK, reason=f"edit: {made.failure.reason}", edits=()
+            )
+    parts = tuple(_facts(plan, part, room.pictures.get(part.name)) for part in content.parts)
+    record = StageRecord(stage, started, time.time_ns(), parts, tuple(room.runs), verdict)
+    return Screened(record, content.replace(changed), changed)
+
+
+Use = tuple[Job, Callable[[Result], None]]
+
+
+class _Room:
+    """What one screening has seen so far, rule by rule."""
+
+    def __init__(self, plan: Plan, stage: Stage, call: Call) -> None:
+        self.plan, self.stage, self.call = plan, stage, call
+        self.findings: dict[str, list[Finding]] = {rule.id: [] for rule in plan.rules}
+        self.failures: dict[str, list[Failure]] = {rule.id: [] for rule in plan.rules}
+        self.looked_at: dict[str, int] = {rule.id: 0 for rule in plan.rules}
+        self.done: set[tuple[str, str]] = set()  # rule and part, once looked at to the end
+        self.broken: list[Failure] = []
+        self.texts: list[Text] = []
+        self.pictures: dict[str, Mapping[str, Any]] = {}
+        self.runs: list[CheckRun] = []
+        self.left_out: set[str] = set()
+
+    def wave(self, uses: Sequence[Use]) -> Generator[Step, Any, None]:
+        """Run the jobs of a wave, each once, and hand every result to all that wait for it."""
+        jobs: dict[bytes, Job] = {}
+        for job, _ in uses:
+            key = job.key or id(job).to_bytes(8, "little")
+            known = jobs.get(key)
+            if known is None or known.timeout_s < job.timeout_s:
+                jobs[key] = job
+        if not jobs:
+            return
+        results = dict(zip(jobs, (yield Run(tuple(jobs.values()))), strict=True))
+        for key, job in jobs.items():
+            self.runs.append(_check_run(job, self.stage, results[key]))
+        for job, use in uses:
+            use(results[job.key or id(job).to_bytes(8, "little")])
+
+    def detections(self, parts: Sequence[Part]) -> list[Use]:
+        """Each part under each rule that looks at it."""
+        return [
+            self._detection(rule, part)
+            for part in parts
+            for rule in self.plan.rules
+            if rule.detector.spec.scope == "part" and rule.sees(part)
+        ]
+
+    def _detection(self, rule: Rule, part: Part) -> Use:
+        spec = rule.detector.spec
+        job = Job(
+            name=spec.name,
+            version=spec.version,
+            kind="detector",
+            part=part.name,
+            run=partial(_detect, rule.detector, View(self.stage, (part,))),
+            key=self.plan.key("detector", self.plan.identity[rule.id], self.stage, (part,)),
+            timeout_s=self.plan.policy.timeout_s(rule, part),
+            inline=spec.inline and isinstance(part, Text) and len(part.text) <= INLINE_CHARS,
+            model=spec.model,
+        )
+        return job, partial(self._detected, rule, part)
+
+    def _detected(self, rule: Rule, part: Part, result: Result) -> None:
+        self.looked_at[rule.id] += 1
+        self.done.add((rule.id, part.name))
+        if result.failure is not None:
+            self.failures[rule.id].append(result.failure)
+            return
+        self.findings[rule.id] += [_placed(finding, part) for finding in result.value]
+
+    def whole_call(self, parts: Sequence[Part]) -> list[Use]:
+        """The detectors that look at all parts together, with the rest of the call beside."""
+        uses: list[Use] = []
+        for rule in self.plan.rules:
+            spec = rule.detector.spec
+            seen = tuple(part for part in parts if rule.sees(part))
+            if spec.scope != "call" or not seen:
+                continue
+            names = [self.plan.digester.of(part.name) for part in (*seen, *self.call.content.parts)]
+            identity = b"".join([self.plan.identity[rule.id], *names])
+            job = Job(
+                name=spec.name,
+                version=spec.version,
+                kind="detector",
+                part="*",
+                run=partial(_detect, rule.detector, View(self.stage, seen, self.call)),
+                key=self.plan.key(
+                    "detector", identity, self.stage, (*seen, *self.call.content.parts)
+                ),
+                timeout_s=max(self.plan.policy.timeout_s(rule, part) for part in seen),
+                model=spec.model,
+            )
+            uses.append((job, partial(self._detected_together, rule, seen)))
+        return uses
+
+    def _detected_together(self, rule: Rule, parts: Sequence[Part], result: Result) -> None:
+        self.looked_at[rule.id] += len(parts)
+        if result.failure is not None:
+            self.failures[rule.id].append(result.failure)
+            return
+        by_name = {part.name: part for part in parts}
+        for finding in result.value:
+            part = by_name.get(finding.where.part) if finding.where else None
+            self.findings[rule.id].append(_placed(finding, part) if part else finding)
+
+    def opening(self, image: Image) -> Use:
+        """Open a picture once, whatever the rules are: a broken one is never passed on unseen."""
+        job = Job(
+            name="picture",
+            version="1",
+            kind="picture",
+            part=image.name,
+            run=partial(_open, image),
+            key=self.plan.key("picture", b"", self.stage, (image,)),
+            timeout_s=self.plan.policy.timeouts.image / 1000,
+        )
+        return job, partial(self._opened, image)
+
+    def _opened(self, image: Image, result: Result) -> None:
+        if result.failure is None:
+            self.pictures[image.name] = result.value
+            return
+        self.broken.append(result.failure)
+        for rule in self.plan.rules:
+            if rule.sees(image) or rule.reads_pictures_of(image):
+                self.failures[rule.id].append(result.failure)
+
+    def weigh_pictures(self, images: Sequence[Image]) -> None:
+        """Hold the pictures together against the policy's visual-token budget."""
+        budget = self.plan.policy.limits.max_visual_tokens
+        spent = sum(
+            self.pictures[i.name]["visual_tokens"] for i in images if i.name in self.pictures
+        )
+        if budget is not None and spent > budget:
+            self.broken.append(
+                _over("images", f"{spent} visual tokens", budget, "max_visual_tokens")
+            )
+
+    def extractions(self, image: Image) -> list[Use]:
+        """The extractors, if any rule wants to read this picture."""
+        rules = [rule for rule in self.plan.rules if rule.reads_pictures_of(image)]
+        if not rules:
+            return []
+        uses: list[Use] = []
+        for extractor in self.plan.policy.extractors:
+            spec = extractor.spec
+            job = Job(
+                name=spec.name,
+                version=spec.version,
+                kind="extractor",
+                part=image.name,
+                run=partial(_extract, extractor, image),
+                key=self.plan.key(
+                    "extractor", self.plan.extractor_identity[spec.name], self.stage, (image,)
+                ),
+                timeout_s=self.plan.policy.timeouts.image / 1000,
+                model=spec.model,
+            )
+            uses.append((job, partial(self._extracted, image, rules)))
+        return uses
+
+    def _extracted(self, image: Image, rules: Sequence[Rule], result: Result) -> None:
+        for rule in rules:
+            if result.failure is not None:
+                self.failures[rule.id].append(result.failure)
+                continue
+            self.looked_at[rule.id] += 1
+            if not result.value:
+                self.done.add((rule.id, _inside(image)))
         if result.failure is None:
             self.texts += [_as_read_from(image, text) for text in result.value]
 
@@ -315,7 +564,7 @@ class _Room:
                 tuple(self.findings[rule.id]),
                 tuple(self.failures[rule.id]),
                 self.looked_at[rule.id],
-                self.skipped.get(rule.id, ""),
+                STOPPED if rule.id in self.left_out else "",
             )
             for rule in self.plan.rules
         ]
@@ -384,6 +633,11 @@ def _placed(finding: Finding, part: Part) -> Finding:
     boxes = part.boxes(where.start, where.end) if isinstance(where, Span) else ()
     frame = boxes[0][1] if boxes else 0
     return replace(finding, where=Area(part.origin, tuple(box for box, _ in boxes), frame))
+
+
+def _inside(image: Image) -> str:
+    """Stands for the text in a picture, which has no name before it is read."""
+    return f"{image.name}#"
 
 
 def _as_read_from(image: Image, text: Text) -> Text:

@@ -18,7 +18,9 @@ def test_limits_are_no_part_of_a_pictures_identity() -> None:
 
 
 @given(st.integers(1, 200), st.data())
-def test_a_box_covers_its_characters_and_stays_in_the_line(length: int, data: st.DataObject) -> None:
+def test_a_box_covers_its_characters_and_stays_in_the_line(
+    length: int, data: st.DataObject
+) -> None:
     start = data.draw(st.integers(0, length - 1))
     end = data.draw(st.integers(start + 1, length))
     line = Box(10, 20, 10 + 8 * length, 34)
