@@ -1,0 +1,81 @@
+"""`guardrail check`: one screening."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from guardrail.cli.common import (
+    EXIT_STOPPED,
+    fail,
+    load_guard,
+    policy_option,
+    records_file,
+    records_option,
+)
+
+
+@click.command()
+@policy_option
+@click.option("--prompt", help="The typed text.")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A picture; may be given several times.",
+)
+@click.option("--tool", help="The result of a tool.")
+@click.option("--output", help="The model's answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+@records_option
+def check(
+    policy: str,
+    prompt: str | None,
+    images: tuple[Path, ...],
+    tool: str | None,
+    output: str | None,
+    as_json: bool,
+    records: Path | None,
+) -> None:
+    """Screen one input, and an answer if there is one.
+
+    Ends with 0 for allow, flag and redact, with 10 for review and block, and with 2 for a
+    usage or policy error.
+    """
+    from guardrail.errors import ContentError
+    from guardrail.record import JsonLinesSink
+
+    if prompt is None and tool is None and output is None and not images:
+        fail("nothing to check: give --prompt, --image, --tool or --output")
+    guard = load_guard(policy, JsonLinesSink(records_file(records)))
+    pictures = list(images) or None
+    done = []
+    try:
+        if prompt is not None or tool is not None or images:
+            done.append(guard.screen(prompt, pictures, tool=tool))
+        if output is not None and not any(one.action.stops for one in done):
+            done.append(guard.check(output, prompt=prompt, images=pictures))
+    except ContentError as error:
+        fail(str(error))
+
+    if as_json:
+        rows = [screening.record.to_dict() for screening in done]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        from rich.console import Console
+
+        from guardrail.cli.report import tree
+
+        console = Console(highlight=False)
+        for screening in done:
+            console.print(tree(screening.record.to_dict()))
+            if screening.verdict.edits and not screening.action.stops:
+                for text in screening.content.texts:
+                    console.print(f"{text.name}: ", end="")
+                    console.print(text.text, markup=False)
+    if any(screening.action.stops for screening in done):
+        sys.exit(EXIT_STOPPED)
