@@ -100,12 +100,10 @@ class Runner:
             if isinstance(future, Result):
                 results.append(future)
                 continue
-            waiting = asyncio.shield(asyncio.wrap_future(future))
-            try:
-                left = max(0.0, start + job.timeout_s - time.monotonic())
-                results.append(await asyncio.wait_for(waiting, left))
-            except TimeoutError:
-                results.append(_late(job))
+            left = start + job.timeout_s - time.monotonic()
+            if not future.done() and left > 0:
+                await asyncio.wait([asyncio.wrap_future(future)], timeout=left)
+            results.append(future.result() if future.done() else _late(job))
         return tuple(results)
 
     def _begin(self, job: Job) -> Result | Future[Result]:

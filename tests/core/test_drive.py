@@ -1,0 +1,196 @@
+"""The runner: cache, single flight, timeouts, bounded queue, the same results sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardrail import Action, Call, Content, Record, Status, Text
+from guardrail.cache import Digester, MemoryCache
+from guardrail.detector import Stage
+from guardrail.drive import Pool, Runner, aplay, play
+from guardrail.flow import Outcome, screened_only
+from guardrail.policy import Policy
+from guardrail.screening import Plan
+from guardrail.steps import Job, Result
+from guardrail.testing import fixed_detector, policy_of, rule
+
+
+def job(run: Callable[[], Any], key: bytes | None = b"k", timeout_s: float = 5.0) -> Job:
+    return Job("check", "1", "detector", "prompt", run, key, timeout_s)
+
+
+def both(runner: Runner, jobs: tuple[Job, ...], way: str) -> tuple[Result, ...]:
+    return runner.run(jobs) if way == "sync" else asyncio.run(runner.arun(jobs))
+
+
+ways = pytest.mark.parametrize("way", ["sync", "async"])
+
+
+@ways
+def test_a_result_comes_from_the_cache_the_second_time(way: str) -> None:
+    runner, runs = Runner(MemoryCache()), []
+    one = job(lambda: runs.append(1) or ("found",))
+    first, second = both(runner, (one,), way)[0], both(runner, (one,), way)[0]
+    assert (first.value, first.cached) == (("found",), False)
+    assert (second.value, second.cached) == (("found",), True)
+    assert len(runs) == 1
+
+
+@ways
+def test_an_empty_result_is_cached_too(way: str) -> None:
+    runner = Runner(MemoryCache())
+    both(runner, (job(tuple),), way)
+    assert both(runner, (job(tuple),), way)[0].cached
+
+
+@ways
+def test_a_failure_is_not_cached(way: str) -> None:
+    runner, runs = Runner(MemoryCache()), []
+
+    def fails() -> None:
+        runs.append(1)
+        raise OSError("words of a user")
+
+    for _ in range(2):
+        (result,) = both(runner, (job(fails),), way)
+        assert result.failure is not None
+        assert result.failure.reason == "check: OSError in prompt"
+    assert len(runs) == 2
+
+
+@ways
+def test_the_same_key_under_way_is_run_once(way: str) -> None:
+    runner, runs = Runner(MemoryCache()), []
+
+    def slow() -> tuple[str]:
+        runs.append(1)
+        time.sleep(0.1)
+        return ("found",)
+
+    results = both(runner, tuple(job(slow) for _ in range(5)), way)
+    assert {result.value for result in results} == {("found",)}
+    assert len(runs) == 1
+
+
+@ways
+def test_a_late_check_is_not_run_and_its_result_still_fills_the_cache(way: str) -> None:
+    runner, go = Runner(MemoryCache()), threading.Event()
+
+    def late() -> tuple[str]:
+        go.wait(10)
+        return ("found",)
+
+    (result,) = both(runner, (job(late, timeout_s=0.05),), way)
+    assert result.failure is not None
+    assert result.failure.status is Status.NOT_RUN
+    assert "timeout after 50 ms" in result.failure.reason
+    go.set()
+    deadline = time.monotonic() + 10
+    while runner.cache.get(b"k") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert both(runner, (job(late),), way)[0].cached
+
+
+@ways
+def test_too_many_waiting_checks_are_refused(way: str) -> None:
+    go = threading.Event()
+    runner = Runner(MemoryCache(), Pool(workers=1, waiting=1))
+    blocked = [job(lambda: go.wait(10), key=None, timeout_s=0.2) for _ in range(5)]
+    results = both(runner, tuple(blocked), way)
+    go.set()
+    reasons = {result.failure.reason for result in results if result.failure}
+    assert "check: too many checks are waiting" in reasons
+
+
+def test_the_pool_keeps_to_its_workers() -> None:
+    pool, go, at_once = Pool(workers=3), threading.Event(), []
+    lock, most = threading.Lock(), [0]
+
+    def work() -> None:
+        with lock:
+            at_once.append(1)
+            most[0] = max(most[0], len(at_once))
+        go.wait(10)
+        with lock:
+            at_once.pop()
+
+    for _ in range(10):
+        assert pool.submit(work)
+    deadline = time.monotonic() + 10
+    while most[0] < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    go.set()
+    assert most[0] == 3
+
+
+def test_a_check_that_never_ends_does_not_hold_up_the_others() -> None:
+    runner, go = Runner(MemoryCache()), threading.Event()
+    hung = job(lambda: go.wait(30), key=b"hung", timeout_s=0.05)
+    quick = job(lambda: ("quick",), key=b"quick")
+    results = runner.run((hung, quick))
+    go.set()
+    assert results[0].failure is not None
+    assert results[1].value == ("quick",)
+
+
+def screenings(policy: Policy, text: str) -> tuple[Outcome, Outcome]:
+    content = Content((Text(text),))
+    call = Call(content)
+    emitted: list[Record] = []
+
+    def flow() -> Any:
+        return screened_only(Plan(policy), call, Stage.INPUT, content)
+
+    sync = play(flow(), Runner(MemoryCache()), emitted.append)
+    other = asyncio.run(aplay(flow(), Runner(MemoryCache()), emitted.append))
+    assert len(emitted) == 2
+    return sync, other
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    text=st.text("ab ", max_size=30),
+    scores=st.dictionaries(st.sampled_from(["a", "b", "ab"]), st.floats(0, 1), min_size=1),
+    action=st.sampled_from(list(Action)[1:]),
+    at=st.floats(0, 1),
+)
+def test_sync_and_async_decide_alike(
+    text: str, scores: dict[str, float], action: Action, at: float
+) -> None:
+    policy = policy_of(
+        rule(fixed_detector(scores, inline=True), action, at=at),
+        rule(fixed_detector(scores, name="second"), Action.REVIEW, at=0.9),
+    )
+    sync, other = screenings(policy, text)
+    assert sync.verdict == other.verdict
+    assert sync.content == other.content
+
+
+def test_a_memory_cache_keeps_the_last_results() -> None:
+    cache = MemoryCache(size=2)
+    for key in (b"1", b"2"):
+        cache.put(key, key)
+    assert cache.get(b"1") == b"1"
+    cache.put(b"3", b"3")
+    assert (cache.get(b"2"), cache.get(b"1"), len(cache)) == (None, b"1", 2)
+
+
+@given(st.lists(st.text(max_size=5), max_size=4), st.lists(st.text(max_size=5), max_size=4))
+def test_digests_tell_pieces_apart(one: list[str], two: list[str]) -> None:
+    digester = Digester(b"key")
+    assert (digester.of(*one) == digester.of(*two)) == (one == two)
+
+
+def test_digests_of_two_keys_differ() -> None:
+    assert Digester(b"a").of("x") != Digester(b"b").of("x")
+    assert Digester().of("x") != Digester().of("x")
