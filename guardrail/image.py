@@ -104,6 +104,7 @@ class Picture:
             shown = []
             for frame in range(self.frames):
                 self._file.seek(frame)
+                self._file.load()
                 shown.append(int(self._file.info.get("duration", 100)))
             return shown
 
@@ -215,6 +216,8 @@ def _what_else(data: bytes) -> tuple[str, str]:
     for magic, kind in _OTHER_KINDS:
         if data.startswith(magic):
             return "not_a_picture", f"{kind}, not a picture"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
+        return "damaged", "its header is damaged or cut off"
     if data[4:8] == b"ftyp":
         return "unsupported", f"a video, or a picture in a format not read here ({_NAMES})"
     known = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")

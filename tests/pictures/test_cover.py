@@ -49,8 +49,8 @@ def test_the_boxes_are_black_and_the_rest_is_kept(
     for box in area.boxes:
         inside[box.y0 : box.y1, box.x0 : box.x1] = True
     new, old = pixels(after), pixels(before)
-    if kind == "JPEG":
-        assert new[inside].mean(initial=0, where=True) < 60 if inside.any() else True
+    if kind == "JPEG":  # blocks of 16 pixels share their colours
+        assert np.abs(new - np.where(inside[..., None], 0, old)).mean() < 40
         return
     assert (new[inside] == 0).all()
     assert (new[~inside] == old[~inside]).all()

@@ -64,7 +64,8 @@ def sample(kind: str, mode: str, options: dict[str, object]) -> bytes:
     if mode == "F":
         grey = np.asarray(drawn(mode="L")).astype(np.float32) / 255
         return encoded(Pillow.fromarray(grey), kind, **options)
-    return encoded(drawn(mode=mode), kind, **options)
+    picture = drawn().quantize(16) if mode == "P" else drawn(mode=mode)
+    return encoded(picture, kind, **options)
 
 
 @pytest.mark.parametrize(("kind", "mode", "options"), KINDS)
