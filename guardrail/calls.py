@@ -236,7 +236,7 @@ class _AsyncCall(_FunctionCall, AsyncCaller):
     def ended(self, outcome: Outcome) -> None:
         self.outcome = outcome
 
-    async def stream(self, steps: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
+    async def stream(self, steps: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         """The released chunks; a refusal raises or comes as the last item."""
         try:
             async for item in steps:
@@ -274,31 +274,30 @@ def wrap(guard: Guard, options: Options, function: Callable[..., Any]) -> Callab
     def acalled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _AsyncCall:
         return _AsyncCall(guard, options, function, signature, args, kwargs)
 
+    async def async_generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        call = acalled(args, kwargs)
+        stream = call.stream(arun(call.flow, guard.runner, call, call.ended))
+        try:
+            async for item in stream:
+                yield item
+        finally:
+            await stream.aclose()
+
+    async def coroutine(*args: Any, **kwargs: Any) -> Any:
+        return await acalled(args, kwargs).start()
+
+    def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        call = called(args, kwargs)
+        yield from call.stream(run(call.flow, guard.runner, call))
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        return called(args, kwargs).start()
+
+    wrapper: Callable[..., Any] = plain
     if inspect.isasyncgenfunction(function):
-
-        async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            call = acalled(args, kwargs)
-            stream = call.stream(arun(call.flow, guard.runner, call, call.ended))
-            try:
-                async for item in stream:
-                    yield item
-            finally:
-                await stream.aclose()  # type: ignore[attr-defined]
-
+        wrapper = async_generator
     elif inspect.iscoroutinefunction(function):
-
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return await acalled(args, kwargs).start()
-
+        wrapper = coroutine
     elif inspect.isgeneratorfunction(function):
-
-        def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            call = called(args, kwargs)
-            yield from call.stream(run(call.flow, guard.runner, call))
-
-    else:
-
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return called(args, kwargs).start()
-
+        wrapper = generator
     return functools.wraps(function)(wrapper)

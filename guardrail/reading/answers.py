@@ -1,0 +1,193 @@
+"""What a model returned, in any of the usual forms, and the way back into the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guardrail.content import Content, Part, Reply, Text, Usage
+from guardrail.errors import ContentError
+from guardrail.reading.tree import Path, comes_from, is_list, is_record, items, put
+from guardrail.reading.tree import field as get
+
+# Keys of answers that name or type things; no text of the model stands under them.
+_LABELS = frozenset(
+    """id object type role model created system_fingerprint service_tier finish_reason stop_reason
+    stop_sequence status index name call_id tool_call_id annotations logprobs usage signature
+    encrypted_content container created_at completed_at error incomplete_details metadata
+    parallel_tool_calls temperature tool_choice tools top_p max_output_tokens previous_response_id
+    reasoning_effort truncation user instructions background conversation prompt_cache_key
+    safety_identifier top_logprobs score token prompt prompt_logprobs prompt_token_ids token_ids
+    moderation caller stop_details""".split()
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer read as parts."""
+
+    reply: Reply
+    _value: Any
+    _paths: Mapping[str, Path]
+    _write: Callable[[Any, Mapping[str, Part]], Any] | None = None
+
+    def rebuild(self, changed: Mapping[str, Part]) -> Any:
+        """The answer with the changed texts, of the same type; the original is not modified."""
+        if self._write is not None:
+            return self._write(self._value, changed)
+        value = self._value
+        for name, part in changed.items():
+            if isinstance(part, Text):
+                value = put(value, self._paths[name], part.text)
+        return value
+
+
+def read_answer(value: Any, *, processor: Any = None) -> Answer:
+    """Read what a model call returned.
+
+    Strings, the objects of the OpenAI and Anthropic clients (or dicts of their shape), pipeline
+    results, structured output (dicts, dataclasses, pydantic models), and tokens where a
+    `processor` or tokenizer is given. Raises ContentError for anything else.
+    """
+    if comes_from(value, "torch") or comes_from(value, "numpy"):
+        return _from_tokens(value, processor)
+    if _is_token_list(value):
+        return _from_tokens(value, processor)
+    found = list(_texts(value, (), "output"))
+    single = len(found) == 1
+    texts, paths = [], {}
+    for index, (path, text) in enumerate(found):
+        name = "output" if single else f"output/{index}"
+        texts.append(Text(text, name, "assistant", "model"))
+        paths[name] = path
+    reply = Reply(
+        Content(tuple(texts)),
+        usage_of(get(value, "usage") or get(value, "usage_metadata")),
+        finish_reason_of(value),
+        _string(get(value, "model")),
+        _string(get(value, "id")),
+    )
+    return Answer(reply, value, paths)
+
+
+def usage_of(usage: Any) -> Usage:
+    """Token counts in the names of either client."""
+
+    def count(*names: str) -> int | None:
+        for name in names:
+            value: Any = usage
+            for key in name.split("."):
+                value = get(value, key)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+        return None
+
+    return Usage(
+        count("input_tokens", "prompt_tokens"),
+        count("output_tokens", "completion_tokens"),
+        count(
+            "cache_read_input_tokens",
+            "prompt_tokens_details.cached_tokens",
+            "input_tokens_details.cached_tokens",
+        ),
+        count(
+            "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens"
+        ),
+    )
+
+
+def finish_reason_of(value: Any) -> str | None:
+    """Why the answer ended, in the model's words."""
+    choices = get(value, "choices")
+    first = choices[0] if is_list(choices) and choices else None
+    for holder, key in (
+        (first, "finish_reason"),
+        (value, "stop_reason"),
+        (value, "status"),
+        (get(value, "delta"), "stop_reason"),
+    ):
+        reason = _string(get(holder, key))
+        if reason is not None:
+            return reason
+    return None
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: Any, path: Path, name: str) -> Iterator[tuple[Path, str]]:
+    """Every text of the answer with its place."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping) or is_record(value):
+        for key, item in items(value):
+            if key not in _LABELS or not _is_client_object(value):
+                yield from _texts(item, (*path, key), f"{name}/{key}")
+    elif is_list(value):
+        for index, item in enumerate(value):
+            yield from _texts(item, (*path, index), f"{name}/{index}")
+    else:
+        raise ContentError(
+            name,
+            "unreadable_answer",
+            f"a {type(value).__name__} cannot be read: return the text, the client's own object, "
+            "or plain data",
+        )
+
+
+def _is_client_object(value: Any) -> bool:
+    """Whether a value has a shape of a client's answer, so that its labels are no content."""
+    if comes_from(value, "openai") or comes_from(value, "anthropic"):
+        return True
+    known = ("object", "choices", "message", "role", "stop_reason", "delta", "function", "type")
+    return any(get(value, key) is not None for key in known)
+
+
+def _is_token_list(value: Any) -> bool:
+    if not is_list(value) or not value:
+        return False
+    first = value[0]
+    if is_list(first) and first:
+        first = first[0]
+    is_tensor = comes_from(first, "torch") or comes_from(first, "numpy")
+    return (isinstance(first, int) and not isinstance(first, bool)) or is_tensor
+
+
+def _from_tokens(value: Any, processor: Any) -> Answer:
+    if processor is None:
+        raise ContentError(
+            "output",
+            "tokens",
+            "the answer is tokens: give the processor, as in @guard(processor=...)",
+        )
+    rows = value
+    if hasattr(value, "ndim") and value.ndim == 1:
+        rows = value[None]
+    elif is_list(value) and isinstance(value[0], int):
+        rows = [value]
+    decoded = processor.batch_decode(rows, skip_special_tokens=True)
+    single = len(decoded) == 1
+    texts = [
+        Text(text, "output" if single else f"output/{index}", "assistant", "model")
+        for index, text in enumerate(decoded)
+    ]
+
+    def write(_: Any, changed: Mapping[str, Part]) -> Any:
+        """Tokens of the edited text, since tokens cannot be edited in place."""
+        new = [changed.get(text.name, text) for text in texts]
+        tokenizer = getattr(processor, "tokenizer", processor)
+        strings = [part.text for part in new if isinstance(part, Text)]
+        if is_list(value):
+            ids = tokenizer(strings, add_special_tokens=False)["input_ids"]
+            return ids[0] if isinstance(value[0], int) else ids
+        kind = "pt" if comes_from(value, "torch") else "np"
+        padded = tokenizer(
+            strings, add_special_tokens=False, return_tensors=kind, padding=len(strings) > 1
+        )["input_ids"]
+        return padded[0] if value.ndim == 1 else padded
+
+    return Answer(Reply(Content(tuple(texts))), value, {}, write)

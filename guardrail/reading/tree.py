@@ -1,0 +1,83 @@
+"""Foreign objects as trees: dicts, lists, dataclasses and client objects under one pair of verbs.
+
+Nothing is imported to tell what an object is: types are known by their shape, or by the name of
+the module they come from.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Path = tuple[Any, ...]
+
+_ABSENT = object()
+
+
+def field(value: Any, key: str) -> Any:
+    """A dict's item or an object's attribute, None where there is none."""
+    if isinstance(value, Mapping):
+        return value.get(key)
+    return getattr(value, key, None) if is_record(value) else None
+
+
+def is_record(value: Any) -> bool:
+    """Whether an object is plain data with named fields: a client's model, a dataclass."""
+    if isinstance(value, type):
+        return False
+    return hasattr(value, "model_fields_set") or dataclasses.is_dataclass(value)
+
+
+def is_list(value: Any) -> bool:
+    """Whether a value is a list of items rather than text or bytes."""
+    return isinstance(value, Sequence) and not isinstance(
+        value, (str, bytes, bytearray, memoryview)
+    )
+
+
+def items(value: Any) -> Iterator[tuple[str, Any]]:
+    """The named fields of a dict or record."""
+    if isinstance(value, Mapping):
+        yield from ((str(key), item) for key, item in value.items())
+    elif dataclasses.is_dataclass(value):
+        yield from ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+    else:
+        yield from ((key, item) for key, item in iter(value))
+
+
+def put(value: Any, path: Path, new: Any) -> Any:
+    """A copy of `value` with what is at `path` exchanged; all beside the path is shared."""
+    if not path:
+        return new
+    key, rest = path[0], path[1:]
+    if isinstance(value, Mapping):
+        changed = copy.copy(value)
+        changed[key] = put(value[key], rest, new)  # type: ignore[index]
+        return changed
+    if is_list(value):
+        listed = list(value)
+        listed[key] = put(value[key], rest, new)
+        if hasattr(value, "_make"):
+            return type(value)._make(listed)
+        return tuple(listed) if isinstance(value, tuple) else listed
+    inner = put(getattr(value, key), rest, new)
+    if hasattr(value, "model_copy"):
+        return value.model_copy(update={key: inner})
+    return dataclasses.replace(value, **{key: inner})
+
+
+def at(value: Any, path: Path) -> Any:
+    """What is at `path`."""
+    for key in path:
+        value = value[key] if isinstance(value, Mapping) or is_list(value) else getattr(value, key)
+    return value
+
+
+def comes_from(value: Any, package: str) -> bool:
+    """Whether a type of `value`'s line is defined in `package`, which need not be importable."""
+    return any(
+        kind.__module__ == package or kind.__module__.startswith(f"{package}.")
+        for kind in type(value).__mro__
+    )

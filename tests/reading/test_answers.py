@@ -1,0 +1,258 @@
+"""Answers and chunks are read in the forms that models and clients return."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from guardrail import ContentError, Usage
+from guardrail.reading import read_answer, read_delta, write_delta
+
+CHAT = {
+    "id": "c1",
+    "object": "chat.completion",
+    "model": "m-1",
+    "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "one"}},
+        {
+            "index": 1,
+            "finish_reason": "tool_calls",
+            "message": {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "t",
+                        "type": "function",
+                        "function": {"name": "f", "arguments": '{"a":1}'},
+                    }
+                ],
+            },
+        },
+    ],
+    "usage": {
+        "prompt_tokens": 10,
+        "completion_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 8},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    },
+}
+MESSAGE = {
+    "id": "msg",
+    "type": "message",
+    "role": "assistant",
+    "model": "m-2",
+    "stop_reason": "end_turn",
+    "content": [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "text", "text": "one"},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {"place": "two"}},
+    ],
+    "usage": {"input_tokens": 10, "output_tokens": 4, "cache_read_input_tokens": 8},
+}
+RESPONSE = {
+    "id": "resp",
+    "object": "response",
+    "model": "m-3",
+    "status": "completed",
+    "output": [
+        {
+            "type": "message",
+            "role": "assistant",
+            "id": "x",
+            "content": [{"type": "output_text", "text": "one", "annotations": []}],
+        },
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a":1}'},
+    ],
+    "usage": {"input_tokens": 10, "output_tokens": 4},
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    title: str
+    objects: tuple[str, ...]
+
+
+class Report(BaseModel):
+    title: str
+    count: int
+
+
+def read(value: Any) -> list[str]:
+    return [part.text for part in read_answer(value).reply.content.texts]
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"),
+    [
+        ("one", ["one"]),
+        (None, []),
+        (["one", "two"], ["one", "two"]),
+        (CHAT, ["one", '{"a":1}']),
+        (MESSAGE, ["hm", "one", "two"]),
+        (RESPONSE, ["one", '{"a":1}']),
+        ([{"generated_text": "one"}], ["one"]),
+        ([{"generated_text": [{"role": "assistant", "content": "one"}]}], ["one"]),
+        ({"title": "one", "objects": ["two"], "n": 3}, ["one", "two"]),
+        (Seen("one", ("two",)), ["one", "two"]),
+        (Report(title="one", count=2), ["one"]),
+    ],
+)
+def test_every_text_is_read_and_can_be_exchanged(value: Any, texts: list[str]) -> None:
+    before = copy.deepcopy(value)
+    answer = read_answer(value)
+    parts = answer.reply.content.texts
+    assert [part.text for part in parts] == texts
+    assert {part.source for part in parts} <= {"model"}
+    new = answer.rebuild({part.name: replace(part, text=f"<{part.text}>") for part in parts})
+    assert read(new) == [f"<{text}>" for text in texts]
+    assert type(new) is type(value)
+    assert value == before
+
+
+def test_usage_and_finish_reason() -> None:
+    chat, message, response = (read_answer(v).reply for v in (CHAT, MESSAGE, RESPONSE))
+    assert chat.usage == Usage(10, 4, 8, 2)
+    assert message.usage == Usage(10, 4, 8, None)
+    assert (chat.finish_reason, message.finish_reason) == ("stop", "end_turn")
+    assert (response.finish_reason, response.model, response.response_id) == (
+        "completed",
+        "m-3",
+        "resp",
+    )
+
+
+class Words:
+    """A tokenizer over a fixed list of words, with the calls that transformers' have."""
+
+    words = ("<pad>", "a", "bad", "cat", "[bad]")
+
+    def batch_decode(self, rows: Any, skip_special_tokens: bool) -> list[str]:
+        return [
+            " ".join(self.words[int(i)] for i in row if i or not skip_special_tokens)
+            for row in rows
+        ]
+
+    def __call__(self, texts: list[str], add_special_tokens: bool, **options: Any) -> Any:
+        ids = [[self.words.index(word) for word in text.split()] for text in texts]
+        return {"input_ids": np.array(ids) if options.get("return_tensors") else ids}
+
+
+@pytest.mark.parametrize(
+    "tokens", [np.array([[1, 2, 3, 0]]), np.array([1, 2, 3]), [1, 2, 3], [[1, 2, 3]]]
+)
+def test_tokens_are_read_with_the_processor(tokens: Any) -> None:
+    with pytest.raises(ContentError, match="processor"):
+        read_answer(tokens)
+    answer = read_answer(tokens, processor=Words())
+    (part,) = answer.reply.content.texts
+    assert part.text == "a bad cat"
+    new = answer.rebuild({part.name: replace(part, text="a [bad] cat")})
+    assert type(new) is type(tokens)
+    assert np.array(new).flatten().tolist() == [1, 4, 3]
+
+
+def test_an_unknown_object_is_an_error() -> None:
+    with pytest.raises(ContentError) as caught:
+        read_answer(object())
+    assert caught.value.code == "unreadable_answer"
+
+
+def chat_chunk(**delta: Any) -> dict[str, Any]:
+    return {
+        "id": "c",
+        "model": "m",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
+    }
+
+
+CHUNKS: list[tuple[Any, list[tuple[str, str]]]] = [
+    ("piece", [("output", "piece")]),
+    (chat_chunk(content="piece"), [("output", "piece")]),
+    (chat_chunk(role="assistant"), []),
+    (
+        chat_chunk(tool_calls=[{"index": 2, "function": {"arguments": '{"a'}}]),
+        [("output/tool_calls/2", '{"a')],
+    ),
+    ({"choices": [{"index": 1, "text": "piece"}]}, [("output/1", "piece")]),
+    ({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}, []),
+    (
+        {
+            "type": "content_block_delta",
+            "index": 1,
+            "delta": {"type": "text_delta", "text": "piece"},
+        },
+        [("output/1/text", "piece")],
+    ),
+    (
+        {"type": "content_block_delta", "index": 0, "delta": {"partial_json": '{"a'}},
+        [("output/0/partial_json", '{"a')],
+    ),
+    ({"type": "ping"}, []),
+    (
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn"},
+            "usage": {"output_tokens": 3},
+        },
+        [],
+    ),
+    (
+        {
+            "type": "response.output_text.delta",
+            "output_index": 0,
+            "content_index": 0,
+            "delta": "piece",
+        },
+        [("output/0/0/response.output_text.delta", "piece")],
+    ),
+    (
+        {"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "all"},
+        [("output/0/0/response.output_text.done/text", "all")],
+    ),
+    (
+        {"type": "response.completed", "response": RESPONSE},
+        [
+            ("output//response.completed/response/output/0/content/0/text", "one"),
+            ("output//response.completed/response/output/1/arguments", '{"a":1}'),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("chunk", "pieces"), CHUNKS)
+def test_chunks_are_read_and_written(chunk: Any, pieces: list[tuple[str, str]]) -> None:
+    before = copy.deepcopy(chunk)
+    assert list(read_delta(chunk).parts) == pieces
+    new = write_delta(chunk, {key: f"<{text}>" for key, text in pieces})
+    assert list(read_delta(new).parts) == [(key, f"<{text}>") for key, text in pieces]
+    assert chunk == before
+    assert write_delta(chunk, {}) is chunk
+
+
+def test_the_end_of_a_stream_is_heard() -> None:
+    last = read_delta({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
+    assert last.finish_reason == "length"
+    usage = read_delta({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+    assert usage.usage == Usage(1, 2)
+    anthropic = read_delta(
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "max_tokens"},
+            "usage": {"output_tokens": 3},
+        }
+    )
+    assert (anthropic.finish_reason, anthropic.usage.output_tokens) == ("max_tokens", 3)
+    started = read_delta({"type": "message_start", "message": MESSAGE})
+    assert (started.model, started.response_id) == ("m-2", "msg")
+
+
+def test_an_unknown_chunk_is_an_error() -> None:
+    with pytest.raises(ContentError):
+        read_delta(object())

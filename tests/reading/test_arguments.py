@@ -1,0 +1,344 @@
+"""Prompts and pictures are found in ordinary arguments, and changes are written back in kind."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+from pydantic import BaseModel
+
+from guardrail import Area, Box, ContentError, Image, Text
+from guardrail.image import cover
+from guardrail.reading import Reading, read_arguments
+
+
+def png(size: tuple[int, int] = (32, 24)) -> bytes:
+    out = BytesIO()
+    Pillow.new("RGB", size, (250, 120, 60)).save(out, "PNG")
+    return out.getvalue()
+
+
+PNG = png()
+URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
+
+
+def texts(reading: Reading) -> dict[str, str]:
+    return {part.name: part.text for part in reading.content.texts}
+
+
+def roles(reading: Reading) -> dict[str, tuple[str, str]]:
+    return {part.name: (part.role, part.source) for part in reading.content.parts}
+
+
+def test_strings_and_pictures_by_name() -> None:
+    reading = read_arguments(
+        {"prompt": "what is it", "image": PNG, "model": "m", "n": 3, "top": 0.5}
+    )
+    assert texts(reading) == {"prompt": "what is it"}
+    assert [image.data for image in reading.content.images] == [PNG]
+    assert reading.content.images[0].name == "images/0"
+
+
+def test_a_string_under_an_unknown_name_is_screened() -> None:
+    assert texts(read_arguments({"language": "English", "api_key": "k"})) == {"language": "English"}
+
+
+CHAT = [
+    {"role": "system", "content": "be brief"},
+    {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "what is this"},
+            {"type": "image_url", "image_url": {"url": URL, "detail": "low"}},
+        ],
+    },
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}
+        ],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "a tool result"},
+]
+ANTHROPIC = [
+    {
+        "role": "user",
+        "content": [
+            {
+                "type": "image",
+                "source": {"type": "base64", "media_type": "image/png", "data": URL[22:]},
+            },
+            {"type": "text", "text": "what is this"},
+            {
+                "type": "tool_result",
+                "tool_use_id": "t",
+                "content": [{"type": "text", "text": "a tool result"}],
+            },
+        ],
+    },
+    {
+        "role": "assistant",
+        "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"q": "x"}}],
+    },
+]
+RESPONSES = [
+    {
+        "role": "user",
+        "content": [
+            {"type": "input_text", "text": "what is this"},
+            {"type": "input_image", "image_url": URL},
+        ],
+    },
+    {"type": "function_call_output", "call_id": "c", "output": "a tool result"},
+]
+
+
+def test_chat_messages() -> None:
+    reading = read_arguments({"messages": CHAT, "model": "gpt"})
+    assert roles(reading) == {
+        "messages/0": ("system", "typed"),
+        "messages/1/content/0": ("user", "typed"),
+        "images/0": ("user", "typed"),
+        "messages/2/tool_calls/0/function/arguments": ("assistant", "typed"),
+        "messages/3": ("tool", "tool"),
+    }
+    assert "be brief" in texts(reading).values()
+    assert '{"q": 1}' in texts(reading).values()
+    assert reading.content.images[0].data == PNG
+
+
+def test_anthropic_messages() -> None:
+    reading = read_arguments({"messages": ANTHROPIC, "system": [{"type": "text", "text": "brief"}]})
+    found = {part.text: (part.role, part.source) for part in reading.content.texts}
+    assert found == {
+        "what is this": ("user", "typed"),
+        "a tool result": ("tool", "tool"),
+        "x": ("assistant", "typed"),
+        "brief": ("system", "typed"),
+    }
+    assert reading.content.images[0].data == PNG
+
+
+def test_responses_input() -> None:
+    reading = read_arguments({"input": RESPONSES, "instructions": "brief"})
+    found = {part.text: (part.role, part.source) for part in reading.content.texts}
+    assert found == {
+        "what is this": ("user", "typed"),
+        "a tool result": ("tool", "tool"),
+        "brief": ("system", "typed"),
+    }
+    assert len(reading.content.images) == 1
+
+
+def test_hugging_face_messages(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    path.write_bytes(PNG)
+    blocks = [
+        {"type": "image", "image": Pillow.open(BytesIO(PNG))},
+        {"type": "image", "path": str(path)},
+        {"type": "image"},
+        {"type": "text", "text": "compare"},
+    ]
+    reading = read_arguments({"messages": [{"role": "user", "content": blocks}], "images": [path]})
+    assert len(reading.content.images) == 3
+    assert list(texts(reading).values()) == ["compare"]
+
+
+@dataclass(frozen=True)
+class Request:
+    prompt: str
+    image: bytes
+
+
+class Model(BaseModel):
+    question: str
+    depth: int = 1
+
+
+def test_records_and_keywords_are_entered() -> None:
+    reading = read_arguments(
+        {"request": Request("hello", PNG), "options": {"q": Model(question="x")}}
+    )
+    assert set(texts(reading).values()) == {"hello", "x"}
+    changed = {
+        n: replace(p, text="NEW")
+        for n, p in zip(texts(reading), reading.content.texts, strict=True)
+    }
+    new = reading.rebuild(changed)
+    assert new["request"] == Request("NEW", PNG)
+    assert new["options"]["q"] == Model(question="NEW")
+
+
+def cover_corner(image: Image) -> Image:
+    return cover(image, [Area(image.name, (Box(0, 0, 8, 8),))])
+
+
+def array(kind: str) -> Any:
+    pixels = np.full((24, 32, 3), (250, 120, 60), np.uint8)
+    return {
+        "hwc": pixels,
+        "chw": np.moveaxis(pixels, -1, 0).copy(),
+        "float": pixels.astype(np.float32) / 255,
+        "grey": pixels[..., 0].copy(),
+        "rgba": np.dstack([pixels, np.full((24, 32), 255, np.uint8)]),
+    }[kind]
+
+
+FORMS: dict[str, Callable[[], Any]] = {
+    "bytes": lambda: PNG,
+    "bytearray": lambda: bytearray(PNG),
+    "data url": lambda: URL,
+    "base64": lambda: URL[22:],
+    "file": lambda: BytesIO(PNG),
+    "pillow": lambda: Pillow.open(BytesIO(PNG)),
+    "pillow P": lambda: Pillow.open(BytesIO(PNG)).convert("P"),
+    **{
+        f"array {kind}": (lambda kind=kind: array(kind))
+        for kind in ("hwc", "chw", "float", "grey", "rgba")
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_covered_picture_keeps_its_type(form: str) -> None:
+    value = FORMS[form]()
+    with read_arguments({"image": value}) as reading:
+        (image,) = reading.content.images
+        assert image.picture.rgb().size == (32, 24)
+        new = reading.rebuild({image.name: cover_corner(image)})["image"]
+    assert type(new) is type(value) or isinstance(new, Pillow.Image)
+    if isinstance(value, np.ndarray):
+        assert (new.shape, new.dtype) == (value.shape, value.dtype)
+        assert (new != value).any()
+    with read_arguments({"image": new}) as again:
+        shown = np.asarray(again.content.images[0].picture.rgb(), np.int16)
+    assert shown[:8, :8].max() == 0
+    assert shown[10:, 10:, 0].min() > 200
+
+
+def test_a_covered_file_is_a_new_file_that_goes_away(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    path.write_bytes(PNG)
+    for value in (path, str(path)):
+        with read_arguments({"image": value}) as reading:
+            (image,) = reading.content.images
+            new = reading.rebuild({image.name: cover_corner(image)})["image"]
+            assert type(new) is type(value)
+            assert Path(new).suffix == ".png"
+            assert Path(new).read_bytes() != PNG
+        assert not Path(new).exists()
+    assert path.read_bytes() == PNG
+
+
+def test_a_batch_is_read_picture_by_picture() -> None:
+    batch = np.stack([array("hwc"), array("hwc")])
+    reading = read_arguments({"images": batch})
+    one, two = reading.content.images
+    new = reading.rebuild({two.name: cover_corner(two)})["images"]
+    assert (new[0] == batch[0]).all()
+    assert (new[1][:8, :8] == 0).all()
+    both = reading.rebuild({one.name: cover_corner(one), two.name: cover_corner(two)})["images"]
+    assert (both[:, :8, :8] == 0).all()
+    assert (batch[:, :8, :8] != 0).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"pixel_values": np.zeros((1, 3, 8, 8), np.float32)}, "already_processed"),
+        ({"image": np.full((3, 8, 8), -1.5, np.float32)}, "already_processed"),
+        ({"image": np.full((8, 8, 3), 300.0)}, "already_processed"),
+        ({"x": np.zeros(7)}, "already_processed"),
+        ({"x": np.zeros((2, 9), np.int64)}, "already_processed"),
+        ({"image_url": "https://example.com/cat.png"}, "remote_picture"),
+        ({"image": "no such file"}, "unreadable"),
+        ({"image": "data:image/png;base64,@@@"}, "unreadable"),
+        ({"image": "data:image/svg+xml,<svg/>"}, "unreadable"),
+        ({"thing": object()}, "unreadable_argument"),
+        ({"messages": [{"role": "user", "content": [{"type": "hologram"}]}]}, "unreadable"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "unscreenable"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+            "remote_picture",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "image", "source": {"type": "url", "url": "https://e.com/a"}}
+                        ],
+                    }
+                ]
+            },
+            "remote_picture",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_an_error(arguments: dict[str, Any], code: str) -> None:
+    with pytest.raises(ContentError) as caught:
+        read_arguments(arguments)
+    assert caught.value.code == code
+
+
+def test_only_the_named_parameters_are_read() -> None:
+    arguments = {"a": "x", "b": object(), "rest": {"question": "y"}, "model": "named"}
+    assert texts(read_arguments(arguments, only=["a", "question", "model"])) == {
+        "a": "x",
+        "question": "y",
+        "model": "named",
+    }
+
+
+def test_nothing_passed_is_modified_and_the_unchanged_is_shared() -> None:
+    arguments = {"messages": copy.deepcopy(CHAT), "extra": {"k": ["v"]}}
+    before = copy.deepcopy(arguments)
+    reading = read_arguments(arguments)
+    name = next(n for n, text in texts(reading).items() if text == "what is this")
+    new = reading.rebuild({name: Text("NEW", name)})
+    assert arguments == before
+    assert new["extra"] is arguments["extra"]
+    assert new["messages"][0] is arguments["messages"][0]
+    assert new["messages"][1]["content"][0] == {"type": "text", "text": "NEW"}
+    assert new["messages"][1]["content"][1] is arguments["messages"][1]["content"][1]
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "text", "role"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["prompt", "x", "y"]), plain, max_size=3))
+def test_every_string_can_be_found_and_exchanged(arguments: dict[str, Any]) -> None:
+    reading = read_arguments(arguments)
+    assert reading.rebuild({}) == arguments
+    assert len(texts(reading)) == len(reading.content.texts)
+
+    def strings(value: Any) -> list[str]:
+        if isinstance(value, str):
+            return [value]
+        inner = value.values() if isinstance(value, dict) else value
+        return [s for v in inner for s in strings(v)] if isinstance(value, (dict, list)) else []
+
+    found = sorted(part.text for part in reading.content.texts)
+    missing = set(strings(arguments)) - set(found)
+    assert not missing or "role" in str(arguments)
+    changed = {part.name: replace(part, text="*") for part in reading.content.texts}
+    assert strings(reading.rebuild(changed)).count("*") >= len(changed)
