@@ -117,19 +117,22 @@ def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _texts(value: Any, path: Path, name: str) -> Iterator[tuple[Path, str]]:
-    """Every text of the answer with its place."""
+def _texts(value: Any, path: Path, name: str, client: bool = False) -> Iterator[tuple[Path, str]]:
+    """Every text of the answer with its place; a client's own labels are left out."""
     if value is None or isinstance(value, (bool, int, float)):
         return
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping) or is_record(value):
+        client = client or _is_client_answer(value)
         for key, item in items(value):
-            if key not in _LABELS or not _is_client_object(value):
-                yield from _texts(item, (*path, key), f"{name}/{key}")
+            if client and key in _LABELS:
+                continue
+            inside = client and key not in ("input", "parsed")
+            yield from _texts(item, (*path, key), f"{name}/{key}", inside)
     elif is_list(value):
         for index, item in enumerate(value):
-            yield from _texts(item, (*path, index), f"{name}/{index}")
+            yield from _texts(item, (*path, index), f"{name}/{index}", client)
     else:
         raise ContentError(
             name,
@@ -139,12 +142,13 @@ def _texts(value: Any, path: Path, name: str) -> Iterator[tuple[Path, str]]:
         )
 
 
-def _is_client_object(value: Any) -> bool:
-    """Whether a value has a shape of a client's answer, so that its labels are no content."""
+def _is_client_answer(value: Any) -> bool:
+    """Whether a value has the shape of a client's answer or of a chat message."""
     if comes_from(value, "openai") or comes_from(value, "anthropic"):
         return True
-    known = ("object", "choices", "message", "role", "stop_reason", "delta", "function", "type")
-    return any(get(value, key) is not None for key in known)
+    if is_list(get(value, "choices")) or get(value, "object") == "response":
+        return True
+    return isinstance(get(value, "role"), str) and get(value, "content") is not None
 
 
 def _is_token_list(value: Any) -> bool:

@@ -295,9 +295,15 @@ class _Reader:
             self.content(get(block, key), (*path, key), inner)
         elif kind in CALL_BLOCKS:
             inner = replace(place, role="assistant")
-            for key in ("input", "arguments", "function"):
-                if get(block, key) is not None:
-                    self.value(get(block, key), (*path, key), inner.below(key))
+            function = get(block, "function")
+            if function is not None:
+                self.value(
+                    get(function, "arguments"),
+                    (*path, "function", "arguments"),
+                    inner.below("arguments"),
+                )
+            for key in ("input", "arguments"):
+                self.value(get(block, key), (*path, key), inner.below(key))
         elif kind in ("redacted_thinking", "item_reference"):
             return
         elif kind == "reasoning":

@@ -100,6 +100,7 @@ def read(value: Any) -> list[str]:
         ([{"generated_text": "one"}], ["one"]),
         ([{"generated_text": [{"role": "assistant", "content": "one"}]}], ["one"]),
         ({"title": "one", "objects": ["two"], "n": 3}, ["one", "two"]),
+        ({"type": "person", "name": "one", "id": "two"}, ["person", "one", "two"]),
         (Seen("one", ("two",)), ["one", "two"]),
         (Report(title="one", count=2), ["one"]),
     ],

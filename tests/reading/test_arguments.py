@@ -110,7 +110,7 @@ def test_chat_messages() -> None:
         "messages/0": ("system", "typed"),
         "messages/1/content/0": ("user", "typed"),
         "images/0": ("user", "typed"),
-        "messages/2/tool_calls/0/function/arguments": ("assistant", "typed"),
+        "messages/2/tool_calls/0/arguments": ("assistant", "typed"),
         "messages/3": ("tool", "tool"),
     }
     assert "be brief" in texts(reading).values()
