@@ -92,6 +92,8 @@ class Guard:
     @overload
     def __call__(
         self,
+        function: None = None,
+        /,
         *,
         prompt: str | Sequence[str] = (),
         images: str | Sequence[str] = (),

@@ -1,0 +1,424 @@
+"""Policy files to policies. Every mistake is found, with its line and what would be right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path as FilePath
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from guardrail.content import Limits
+from guardrail.detector import Detector, Extractor, Spec
+from guardrail.document import Document, Path, parse
+from guardrail.errors import Mistake, PolicyError
+from guardrail.format import OnErrorEntry, PolicyFile, RuleEntry
+from guardrail.policy import (
+    ANY_LABEL,
+    LIMITS_RULE,
+    Mode,
+    OnError,
+    Policy,
+    PolicyTest,
+    Rule,
+    Scope,
+    Timeouts,
+)
+from guardrail.registry import Kind, Registry, UnknownPlugin
+from guardrail.verdict import Action
+
+SHIPPED = ("default", "strict", "monitor")
+
+Levels = tuple[tuple[Action, float], ...]
+M = TypeVar("M", bound=BaseModel)
+
+
+def policies_folder() -> FilePath:
+    """The folder of the shipped policies, in an installed package or in a checkout."""
+    packaged = FilePath(str(files("guardrail") / "policies"))
+    return packaged if packaged.is_dir() else FilePath(__file__).parents[1] / "policies"
+
+
+def load_policy(
+    source: str | FilePath | Mapping[str, Any], *, registry: Registry | None = None
+) -> Policy:
+    """Load a shipped policy by name, a policy file, or a mapping of the same shape.
+
+    Raises PolicyError with all mistakes. No model is loaded.
+    """
+    if isinstance(source, Mapping):
+        text, file, folder = json.dumps(source, default=str), "policy", FilePath()
+        path = None
+    else:
+        path = FilePath(source)
+        if str(source) in SHIPPED:
+            path = policies_folder() / f"{source}.yaml"
+        file, folder = str(path), path.parent
+        try:
+            text = path.read_text("utf-8")
+        except OSError as error:
+            hint = f"shipped policies: {', '.join(SHIPPED)}"
+            raise PolicyError([Mistake(file, 1, "", f"{error.strerror}", hint)]) from None
+        except UnicodeDecodeError:
+            raise PolicyError([Mistake(file, 1, "", "not text in UTF-8")]) from None
+    document = parse(text, file)
+    policy = _Build(document, registry or Registry(), folder).policy()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return replace(policy, file=None if path is None else file, digest=digest)
+
+
+@dataclass
+class _Build:
+    """Builds a policy from a document and collects mistakes on the way."""
+
+    document: Document
+    registry: Registry
+    folder: FilePath
+
+    def __post_init__(self) -> None:
+        self.mistakes: list[Mistake] = []
+
+    def policy(self) -> Policy:
+        entry = self._validated(PolicyFile, self.document.data, ())
+        if entry is None:
+            raise PolicyError(self.mistakes)
+        extractors, extractor_arguments = self._extractors(entry.extract)
+        rules = [self._rule(i, rule, bool(extractors)) for i, rule in enumerate(entry.rules)]
+        self._unique_ids(entry)
+        tests = [self._test(i, entry) for i in range(len(entry.tests))]
+        if self.mistakes:
+            raise PolicyError(sorted(self.mistakes, key=lambda mistake: mistake.line))
+        return Policy(
+            id=entry.policy.id,
+            version=entry.policy.version,
+            owner=entry.policy.owner,
+            mode=Mode(entry.mode),
+            on_error=_on_error(entry.on_error) or OnError(),
+            timeouts=Timeouts(entry.timeout_ms.text, entry.timeout_ms.image),
+            scope=Scope(*(tuple(names) for names in vars(entry.scope).values())),
+            limits=Limits(**entry.limits.model_dump()),
+            extractors=tuple(extractors),
+            extractor_arguments=extractor_arguments,
+            rules=tuple(rule for rule in rules if rule is not None),
+            tests=tuple(tests),
+        )
+
+    def _add(self, path: Path, message: str, hint: str = "") -> None:
+        self.mistakes.append(self.document.mistake(path, message, hint))
+
+    def _validated(self, model: type[M], data: Any, path: Path) -> M | None:
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            seen: set[Path] = set()
+            for problem in error.errors(include_url=False):
+                place = (*path, *_place(data, problem["loc"]))
+                if place not in seen:
+                    seen.add(place)
+                    self._add(place, *_words(problem, model, data))
+            return None
+
+    def _extractors(
+        self, entries: Mapping[str, Mapping[str, Any] | None]
+    ) -> tuple[list[Extractor], dict[str, Mapping[str, Any]]]:
+        made: list[Extractor] = []
+        arguments: dict[str, Mapping[str, Any]] = {}
+        for name, given in entries.items():
+            extractor = self._plugin("extractor", name, given or {}, ("extract", name))
+            if extractor is not None:
+                made.append(extractor)
+                arguments[name] = dict(given or {})
+        return made, arguments
+
+    def _plugin(self, kind: Kind, name: str, arguments: Mapping[str, Any], path: Path) -> Any:
+        known = self.registry.names(kind)
+        try:
+            model = self.registry.arguments(kind, name)
+        except UnknownPlugin:
+            what = "check" if kind == "detector" else kind
+            self._add(path, f"there is no {what} {name!r}", _did_you_mean(name, known))
+            return None
+        except Exception as error:
+            self._add(path, f"{name!r} cannot be imported ({type(error).__name__})")
+            return None
+        if self._validated(model, dict(arguments), path) is None:
+            return None
+        resolved = {
+            key: str(self.folder / value) if key == "file" and isinstance(value, str) else value
+            for key, value in arguments.items()
+        }
+        build = self.registry.detector if kind == "detector" else self.registry.extractor
+        try:
+            return build(name, resolved)
+        except ValueError as error:
+            said = str(error)
+            argument = said.split(":")[0].split(".")[0]
+            self._add((*path, argument) if argument in arguments else path, said)
+            return None
+
+    def _rule(self, index: int, entry: RuleEntry, reads_pictures: bool) -> Rule | None:
+        path: Path = ("rules", index)
+        use, arguments = entry.check.use, entry.check.arguments
+        detector: Detector | None = self._plugin("detector", use, arguments, (*path, "check"))
+        if detector is None:
+            return None
+        spec = detector.spec
+        self._scopes(entry, spec, path, reads_pictures)
+        levels = self._levels(entry, spec, path)
+        if entry.text is not None and not _uses(entry, "replace"):
+            self._add((*path, "text"), "text is only used by the action replace")
+        if entry.id == LIMITS_RULE:
+            self._add((*path, "id"), f"{LIMITS_RULE!r} is the name of a built-in rule")
+        return Rule(
+            id=entry.id,
+            when=frozenset(entry.when),
+            detector=detector,
+            arguments=arguments,
+            levels=levels,
+            severity=entry.severity,
+            message=entry.message,
+            replacement=entry.text,
+            mode=Mode(entry.mode),
+            on_error=_on_error(entry.on_error),
+            timeout_ms=entry.timeout_ms,
+            line=self.document.line(path),
+        )
+
+    def _scopes(self, entry: RuleEntry, spec: Spec, path: Path, reads_pictures: bool) -> None:
+        for number, where in enumerate(entry.when):
+            place = (*path, "when", number)
+            only_text, only_image = where.endswith(".text"), where.endswith(".image")
+            if only_text and "text" not in spec.reads:
+                self._add(place, f"{spec.name} reads pictures only", f"try {where[:-5]}.image")
+            if only_image and "image" not in spec.reads and not reads_pictures:
+                self._add(
+                    place,
+                    f"{spec.name} reads text, and nothing reads text out of pictures here",
+                    "add `extract: {ocr: {}}` to the policy",
+                )
+
+    def _levels(self, entry: RuleEntry, spec: Spec, path: Path) -> dict[str, Levels]:
+        if entry.categories is not None:
+            if entry.threshold is not None or entry.action is not None:
+                self._add(
+                    path,
+                    "categories stand beside action or threshold",
+                    "give either categories, or action and threshold for all of them",
+                )
+            for label in entry.categories:
+                if label not in spec.labels:
+                    place = (*path, "categories", label)
+                    hint = _did_you_mean(label, spec.labels)
+                    self._add(place, f"{spec.name} has no category {label!r}", hint)
+            return {
+                label: self._steps(given, _default(spec, label), (*path, "categories", label))
+                for label, given in entry.categories.items()
+            }
+        if isinstance(entry.threshold, dict):
+            if entry.action is not None:
+                self._add(
+                    (*path, "action"),
+                    "action stands beside thresholds that name their actions",
+                    "leave out action",
+                )
+            return {ANY_LABEL: self._steps(entry.threshold, spec.threshold, (*path, "threshold"))}
+        if entry.action is None:
+            self._add(
+                path,
+                "this rule says not what to do",
+                "add `action: block`, `threshold: {flag: 0.5, block: 0.9}` or `categories:`",
+            )
+            return {}
+        if entry.threshold is not None:
+            return {ANY_LABEL: ((_action(entry.action), entry.threshold),)}
+        levels: dict[str, Levels] = {ANY_LABEL: ((_action(entry.action), spec.threshold),)}
+        for label in spec.thresholds:
+            levels[label] = ((_action(entry.action), _default(spec, label)),)
+        return levels
+
+    def _steps(self, given: Mapping[Any, float] | str, default: float, path: Path) -> Levels:
+        if isinstance(given, str):
+            return ((_action(given), default),)
+        steps = sorted((_action(name), at) for name, at in given.items())
+        if not steps:
+            self._add(path, "no thresholds", "as in `{flag: 0.5, block: 0.9}`")
+        for (mild, low), (strict, high) in zip(steps, steps[1:], strict=False):
+            if mild is strict:
+                self._add(path, "redact and replace are one level", "keep one of them")
+            elif high < low:
+                self._add(
+                    path,
+                    f"thresholds must rise with strictness: {strict} at {high} is below "
+                    f"{mild} at {low}",
+                    f"set {strict} to {low} or more",
+                )
+        return tuple(steps)
+
+    def _unique_ids(self, entry: PolicyFile) -> None:
+        first: dict[str, int] = {}
+        for index, rule in enumerate(entry.rules):
+            if rule.id in first:
+                line = self.document.line(("rules", first[rule.id], "id"))
+                self._add(("rules", index, "id"), f"{rule.id!r} is also the rule on line {line}")
+            first.setdefault(rule.id, index)
+
+    def _test(self, index: int, policy: PolicyFile) -> PolicyTest:
+        entry, path = policy.tests[index], ("tests", index)
+        images = [*([entry.image] if entry.image else []), *(entry.images or [])]
+        if not images and entry.prompt is None and entry.output is None and entry.tool is None:
+            self._add(path, "nothing to test", "add prompt, image, tool or output")
+        rules = entry.expect if isinstance(entry.expect, dict) else {}
+        for rule_id in rules:
+            known = [LIMITS_RULE, *(rule.id for rule in policy.rules)]
+            if rule_id not in known:
+                place = (*path, "expect", rule_id)
+                self._add(place, f"there is no rule {rule_id!r}", _did_you_mean(rule_id, known))
+        for image in images:
+            if not (self.folder / image).is_file():
+                self._add(path, f"there is no file {image}", "paths start at the policy's folder")
+        return PolicyTest(
+            prompt=entry.prompt,
+            images=tuple(str(self.folder / image) for image in images),
+            output=entry.output,
+            tool=entry.tool,
+            expect=_action(entry.expect) if isinstance(entry.expect, str) else None,
+            expect_rules={name: _action(action) for name, action in rules.items()},
+            line=self.document.line(path),
+        )
+
+
+def _action(name: str) -> Action:
+    return Action.REDACT if name == "replace" else Action[name.upper()]
+
+
+def _on_error(entry: OnErrorEntry | None) -> OnError | None:
+    return None if entry is None else OnError(_action(entry.input), _action(entry.output))
+
+
+def _default(spec: Spec, label: str) -> float:
+    return spec.thresholds.get(label, spec.threshold)
+
+
+def _uses(entry: RuleEntry, action: str) -> bool:
+    given = [entry.action, entry.threshold, *(entry.categories or {}).values()]
+    return any(one == action or (isinstance(one, dict) and action in one) for one in given)
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    listed = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    return f"did you mean {close[0]!r}?" if close else f"there are: {listed or 'none'}"
+
+
+def _place(data: Any, loc: Sequence[str | int]) -> Path:
+    """The part of a pydantic location that is in the data: branches of unions are left out."""
+    place: list[str | int] = []
+    for step in loc:
+        inside = isinstance(data, dict) and step in data
+        listed = isinstance(data, list) and isinstance(step, int) and step < len(data)
+        if inside or listed:
+            data = data[step]
+            place.append(step)
+    return tuple(place)
+
+
+def _words(problem: Any, model: type[BaseModel], data: Any) -> tuple[str, str]:
+    """A pydantic problem in plain words, and what would be right."""
+    kind, loc = problem["type"], problem["loc"]
+    if kind == "extra_forbidden":
+        known = _keys_at(model, loc[:-1])
+        return f"unknown key {str(loc[-1])!r}", _did_you_mean(str(loc[-1]), known)
+    if kind == "missing":
+        return f"the key {str(loc[-1])!r} is missing", ""
+    if kind == "literal_error":
+        expected = problem["ctx"]["expected"]
+        return f"{_shown(problem['input'])} is not one of the choices", f"there are: {expected}"
+    context = problem.get("ctx", {})
+    said = {
+        "string_type": "a text is expected",
+        "int_type": "a whole number is expected",
+        "float_type": "a number is expected",
+        "bool_type": "true or false is expected",
+        "list_type": "a list is expected",
+        "dict_type": "a mapping (key: value) is expected",
+        "model_type": "a mapping (key: value) is expected",
+        "greater_than": f"must be more than {context.get('gt')}",
+        "greater_than_equal": f"must be at least {context.get('ge')}",
+        "less_than_equal": f"must be at most {context.get('le')}",
+        "too_short": "must not be empty",
+        "string_too_long": f"must have at most {context.get('max_length')} characters",
+        "string_pattern_mismatch": "has characters or a length that are not allowed here",
+    }.get(kind, problem["msg"])
+    return f"{said}, not {_shown(problem['input'])}", ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _keys_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """The keys that a model knows at a location."""
+    for step in loc:
+        if isinstance(step, int):
+            continue
+        field = model.model_fields.get(step)
+        inner = _model_in(field.annotation) if field is not None else None
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def policy_schema(registry: Registry | None = None) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of policy files, with the arguments and labels of every check."""
+    registry = registry or Registry()
+    schema = PolicyFile.model_json_schema()
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    names = registry.names("detector")
+    schema["$defs"]["RuleEntry"]["properties"]["check"] = {
+        "anyOf": [
+            {"enum": names},
+            *(_check_schema(name, registry.arguments("detector", name), schema) for name in names),
+        ]
+    }
+    schema["$defs"].pop("CheckEntry", None)
+    extract = schema["properties"]["extract"]
+    extract.pop("additionalProperties", None)
+    extract["properties"] = {
+        name: {"anyOf": [_inlined(registry.arguments("extractor", name), schema), {"type": "null"}]}
+        for name in registry.names("extractor")
+    }
+    extract["additionalProperties"] = False
+    return schema
+
+
+def _check_schema(name: str, model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+    form = _inlined(model, schema)
+    form["properties"] = {"use": {"const": name}, **form.get("properties", {})}
+    form["required"] = ["use", *form.get("required", [])]
+    return form
+
+
+def _inlined(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+    form = model.model_json_schema()
+    schema["$defs"] |= form.pop("$defs", {})
+    return form
