@@ -1,0 +1,90 @@
+"""Text as it reads, with the way back to the characters it came from."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+INVISIBLE = frozenset(
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b"
+    "\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u3164\ufeff\uffa0"
+)
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A text and, for each of its characters, the span it stands for in the original.
+
+    `spans` is None where every character stands for itself.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...] | None = None
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The characters of the original that `start` to `end` stand for."""
+        if self.spans is None or start >= end:
+            return start, end
+        return self.spans[start][0], self.spans[end - 1][1]
+
+    def map(self, change: Callable[[str], str]) -> Normalised:
+        """Each character exchanged for what `change` makes of it, which may be nothing."""
+        pieces: list[str] = []
+        spans: list[tuple[int, int]] = []
+        for index, char in enumerate(self.text):
+            new = change(char)
+            pieces.append(new)
+            spans += [self.span(index, index + 1)] * len(new)
+        return Normalised("".join(pieces), tuple(spans))
+
+
+def plain_char(char: str) -> str:
+    """A character in compatibility form (UAX #15, NFKC), nothing for one that is not seen."""
+    if char in INVISIBLE or "\ufe00" <= char <= "\ufe0f":
+        return ""
+    if "\U000e0020" <= char <= "\U000e007e":  # tag characters spell ASCII unseen
+        return chr(ord(char) - 0xE0000)
+    if "\U000e0000" <= char <= "\U000e007f":
+        return ""
+    return unicodedata.normalize("NFKC", char)
+
+
+def folded_char(char: str) -> str:
+    """A character as words are compared: plain, without case or accents."""
+    decomposed = unicodedata.normalize("NFKD", plain_char(char).casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def plain(text: str) -> Normalised:
+    """Compatibility forms resolved and unseen characters dropped."""
+    return Normalised(text) if text.isascii() else Normalised(text).map(plain_char)
+
+
+def folded(text: str) -> Normalised:
+    """Plain, without case or accents."""
+    return Normalised(text.lower()) if text.isascii() else Normalised(text).map(folded_char)
+
+
+def utf8(text: str) -> bytes:
+    """UTF-8 for the byte engines; a lone surrogate becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
+class CodePoints:
+    """From offsets in the UTF-8 of a text to offsets in code points."""
+
+    def __init__(self, text: str) -> None:
+        self._data = None if text.isascii() else utf8(text)
+        self._byte = self._point = 0
+
+    def __call__(self, offset: int) -> int:
+        """Offsets are quickest asked for in rising order."""
+        if self._data is None:
+            return offset
+        if offset < self._byte:
+            self._byte = self._point = 0
+        piece = self._data[self._byte : offset]
+        self._point += sum((byte & 0xC0) != 0x80 for byte in piece)
+        self._byte = offset
+        return self._point

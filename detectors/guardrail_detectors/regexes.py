@@ -1,0 +1,74 @@
+"""Regular expressions of policy authors, in linear time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guardrail.detector import Detector, Spec, View
+from guardrail.verdict import Finding, Span
+
+from guardrail_detectors.normalise import CodePoints, utf8
+
+if TYPE_CHECKING:
+    import re2
+
+_MAX_MEMORY = 64 << 20  # bytes for one compiled expression
+_CAUSES = (
+    ("invalid perl operator", "look-around is not supported: match what stands around as well"),
+    ("invalid escape sequence", "back-references and this escape are not supported"),
+    ("pattern too large", "the expression is too large: use smaller counts in {}"),
+    ("bad repetition", "the expression is too large: use smaller counts in {}"),
+)
+
+
+def regex(*, patterns: dict[str, str] | list[str], ignore_case: bool = False) -> Detector:
+    """Finds what matches regular expressions (RE2 syntax, which always ends in linear time).
+
+    patterns: expressions by the category of what they find, or a list under "regex".
+    ignore_case: whether upper and lower case are one.
+
+    Raises ValueError for an expression that RE2 does not have.
+    """
+    named = patterns if isinstance(patterns, dict) else dict.fromkeys(["regex"], "")
+    if not patterns:
+        raise ValueError("patterns: give at least one")
+    compiled: list[tuple[str, re2._Regexp[bytes]]] = []
+    pairs = (
+        list(named.items())
+        if isinstance(patterns, dict)
+        else [("regex", pattern) for pattern in patterns]
+    )
+    for place, (label, pattern) in enumerate(pairs):
+        where = label if isinstance(patterns, dict) else str(place)
+        compiled.append((label, _compile(pattern, ignore_case, where)))
+    spec = Spec(name="regex", version="1", labels=tuple(named), inline=len(pairs) <= 20)
+
+    def run(view: View) -> list[Finding]:
+        found = []
+        for part in view.texts:
+            data = utf8(part.text)
+            for label, pattern in compiled:
+                point = CodePoints(part.text)
+                for match in pattern.finditer(data):
+                    if match.end() > match.start():
+                        span = Span(part.name, point(match.start()), point(match.end()))
+                        found.append(Finding("regex", label, 1.0, span))
+        return found
+
+    return Detector(spec, run)
+
+
+def _compile(pattern: str, ignore_case: bool, where: str) -> re2._Regexp[bytes]:
+    import re2
+
+    options = re2.Options()
+    options.max_mem = _MAX_MEMORY
+    options.case_sensitive = not ignore_case
+    options.log_errors = False
+    try:
+        return re2.compile(pattern.encode("utf-8", "replace"), options)
+    except re2.error as error:
+        said = error.args[0] if error.args else b""
+        words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        hint = next((hint for cause, hint in _CAUSES if cause in words), "see the syntax of RE2")
+        raise ValueError(f"patterns.{where}: {words}; {hint}") from None

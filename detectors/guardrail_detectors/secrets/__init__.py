@@ -1,0 +1,48 @@
+"""Credentials in text: providers' keys and tokens, private keys, passwords in settings."""
+
+from __future__ import annotations
+
+from guardrail.detector import Detector, Spec, View
+from guardrail.verdict import Finding, Span
+from guardrail_detectors.secrets.formats import LABELS
+
+VERSION = "1"
+
+
+def secrets(*, kinds: list[str] | None = None) -> Detector:
+    """Finds credentials. A finding's span covers the value, not the name it is assigned to.
+
+    Args:
+        kinds: the labels to look for; all when left out. API_KEY stands for the keys of all
+            providers without a label of their own and for what is assigned to names such as
+            `api_key` or `token`; PASSWORD for passwords in settings, in URLs and in headers.
+    """
+    chosen = _chosen(kinds)
+    spec = Spec(name="secrets", version=VERSION, labels=chosen, threshold=0.5)
+
+    def run(view: View) -> list[Finding]:
+        from guardrail_detectors.secrets.scan import find_secrets
+
+        return [
+            Finding(spec.name, hit.label, hit.score, Span(part.name, hit.start, hit.end))
+            for part in view.texts
+            for hit in find_secrets(part.text)
+            if hit.label in chosen
+        ]
+
+    return Detector(spec, run, _warm)
+
+
+def _warm() -> object:
+    from guardrail_detectors.secrets.scan import scanner
+
+    return scanner()
+
+
+def _chosen(kinds: list[str] | None) -> tuple[str, ...]:
+    if kinds is None:
+        return LABELS
+    unknown = sorted(set(kinds) - set(LABELS))
+    if unknown or not kinds:
+        raise ValueError(f"kinds: choose some of {', '.join(LABELS)}, not {unknown}")
+    return tuple(label for label in LABELS if label in kinds)

@@ -1,0 +1,103 @@
+"""One pass over a text for all formats of secrets, in time linear in its length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from guardrail_detectors.pii.normal import Plain, plain_text
+from guardrail_detectors.secrets.formats import FORMATS, Format
+
+PEM_LIMIT = 20_000  # characters of a key block; RSA with 16384 bits has 12,700
+
+
+class Hit(NamedTuple):
+    """A secret in a text: characters `start` to `end`, score in [0, 1]."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+class Scanner:
+    """All formats compiled: a set that says in one pass which of them occur, and each alone."""
+
+    def __init__(self, formats: tuple[Format, ...]) -> None:
+        import re2  # type: ignore[import-untyped]
+
+        options = re2.Options()
+        options.max_mem = 256 << 20
+        options.log_errors = False
+        self.formats = formats
+        self.alone: list[Any] = [re2.compile(f.pattern, options) for f in formats]
+        self.groups = [1 if pattern.groups else 0 for pattern in self.alone]
+        self.set: Any = re2.Set.SearchSet(options)
+        for form in formats:
+            self.set.Add(form.pattern)
+        self.always = self.set.Add("")
+        self.set.Compile()
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        data = text.encode("utf-8", "replace")
+        present = self.set.Match(data)
+        if self.always not in present:
+            raise RuntimeError("secrets: the pattern set ran out of memory")
+        ascii_only = len(data) == len(text)
+        for index in present:
+            if index == self.always:
+                continue
+            form, group = self.formats[index], self.groups[index]
+            for match in self.alone[index].finditer(data):
+                start, end = match.span(group)
+                if not ascii_only:
+                    start, end = _chars(data, start), _chars(data, end)
+                yield from _checked(text, start, end, form)
+
+
+@lru_cache(maxsize=1)
+def scanner() -> Scanner:
+    """The scanner for all formats, compiled once."""
+    return Scanner(FORMATS)
+
+
+def find_secrets(text: str) -> list[Hit]:
+    """The secrets in `text` by position, without overlaps: the surer, then the longer one stays."""
+    plain: Plain = plain_text(text)
+    hits = sorted(scanner()(plain.text), key=lambda h: (-h.score, h.start - h.end, h.start))
+    kept: list[Hit] = []
+    for hit in hits:
+        if all(hit.end <= other.start or hit.start >= other.end for other in kept):
+            kept.append(hit)
+    return [
+        Hit(*plain.original(hit.start, hit.end), hit.label, hit.score) for hit in sorted(kept)
+    ]
+
+
+def _chars(data: bytes, offset: int) -> int:
+    return len(data[:offset].decode("utf-8"))
+
+
+def _checked(text: str, start: int, end: int, form: Format) -> Iterator[Hit]:
+    value = text[start:end]
+    if form.check is not None and not form.check(value):
+        return
+    if form.label == "PRIVATE_KEY":
+        end = _end_of_key(text, end)
+    elif value[:1] in {'"', "'", "`"}:
+        start += 1
+        end -= value.endswith(value[0])
+    else:
+        end -= len(value) - len(value.rstrip(";,."))
+    yield Hit(start, end, form.label, form.score)
+
+
+def _end_of_key(text: str, start: int) -> int:
+    """The end of a key block that begins before `start`: its END line, or else its last line."""
+    close = text.find("-----END", start, start + PEM_LIMIT)
+    if close < 0:
+        blank = text.find("\n\n", start, start + PEM_LIMIT)
+        return blank if blank >= 0 else len(text[: start + PEM_LIMIT].rstrip())
+    dashes = text.find("-----", close + 8, close + 80)
+    return dashes + 5 if dashes >= 0 else close + 8
