@@ -1,0 +1,213 @@
+"""The two models of an OCR engine behind one interface, as two packages run them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from guardrail.errors import MissingExtra, NotRun
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+DETECTOR, RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
+HEIGHT = 48  # pixels of a line as the recogniser takes it
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in the models' config
+
+
+class Engine(Protocol):
+    """Finds and reads lines; pictures are BGR arrays of bytes."""
+
+    def find(self, picture: Array) -> list[Array]:
+        """The four corners (4, 2) of each line in the picture, from its top left, clockwise."""
+        ...
+
+    def read(self, line: Array) -> tuple[str, float, float]:
+        """The text of a line of height 48, its mean and its lowest confidence in [0, 1]."""
+        ...
+
+
+@lru_cache(maxsize=4)
+def load_engine(name: str, threads: int) -> Engine:
+    """Load an engine once a process. Raises MissingExtra or NotRun."""
+    with _loading:
+        return _Rapid(threads) if name == "rapidocr" else _Paddle(threads)
+
+
+_loading = threading.Lock()
+
+
+def models_folder() -> Path:
+    """Where the rapidocr package keeps its models."""
+    from importlib.util import find_spec
+
+    found = find_spec("rapidocr")
+    if found is None or found.origin is None:
+        raise NotRun("rapidocr is not installed")
+    return Path(found.origin).parent / "models"
+
+
+def session(model: str, threads: int) -> Any:
+    """An onnxruntime session that does not spin and whose memory does not grow with shapes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    path = models_folder() / model
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise NotRun(f"the model {model} cannot be loaded ({type(error).__name__})") from None
+
+
+class _Rapid:
+    def __init__(self, threads: int) -> None:
+        from rapidocr.ch_ppocr_det.utils import DBPostProcess
+
+        self._finder = session(DETECTOR, threads)
+        self._reader = session(RECOGNISER, threads)
+        self._boxes = DBPostProcess(
+            thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True, score_mode="fast"
+        )
+        kept = self._reader.get_modelmeta().custom_metadata_map["character"].splitlines()
+        self._characters = ["", *kept, " "]
+
+    def find(self, picture: Array) -> list[Array]:
+        import cv2
+        import numpy as np
+
+        height, width = picture.shape[:2]
+        size = tuple(max(32, round(side / 32) * 32) for side in (width, height))
+        values = cv2.resize(picture, size).astype(np.float32)
+        values -= np.array(_MEAN, np.float32) * 255
+        values *= 1 / (np.array(_STD, np.float32) * 255)
+        heat = self._finder.run(None, {"x": values.transpose(2, 0, 1)[None]})[0]
+        corners, _ = self._boxes(heat, (height, width))
+        return list(np.asarray(corners, np.float32).reshape(-1, 4, 2))
+
+    def read(self, line: Array) -> tuple[str, float, float]:
+        import numpy as np
+
+        values = (line.astype(np.float32) * (2 / 255) - 1).transpose(2, 0, 1)[None]
+        steps = self._reader.run(None, {"x": values})[0][0]
+        best = steps.argmax(axis=1)
+        kept = (best > 0) & np.concatenate([[True], best[1:] != best[:-1]])
+        if not kept.any():
+            return "", 0.0, 0.0
+        sure = steps[np.arange(len(best)), best][kept]
+        text = "".join(self._characters[i] for i in best[kept])
+        return text, float(sure.mean()), float(sure.min())
+
+
+class _Paddle:
+    def __init__(self, threads: int) -> None:
+        os.environ.setdefault("PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK", "True")
+        try:
+            from paddleocr import TextDetection, TextRecognition
+        except ImportError:
+            raise MissingExtra("paddleocr", "paddleocr") from None
+        self._lock = threading.Lock()  # its predictors keep state between calls
+        config = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
+        options = {"engine": "onnxruntime", "device": "cpu", "engine_config": config}
+        folders = _paddle_folders()
+        self._finder = TextDetection(
+            model_name="PP-OCRv6_small_det",
+            model_dir=str(folders["det"]),
+            limit_side_len=4096,
+            limit_type="max",
+            thresh=0.3,
+            box_thresh=0.5,
+            unclip_ratio=1.6,
+            **options,
+        )
+        self._reader = TextRecognition(
+            model_name="PP-OCRv6_small_rec", model_dir=str(folders["rec"]), **options
+        )
+
+    def find(self, picture: Array) -> list[Array]:
+        import numpy as np
+
+        with self._lock:
+            (result,) = self._finder.predict(picture, batch_size=1)
+        return [np.asarray(corners, np.float32) for corners in result["dt_polys"]]
+
+    def read(self, line: Array) -> tuple[str, float, float]:
+        with self._lock:
+            (result,) = self._reader.predict(line, batch_size=1)
+        score = float(result["rec_score"])
+        return str(result["rec_text"]), score, score
+
+
+def _paddle_folders() -> dict[str, Path]:
+    """Folders as PaddleOCR wants them: the ONNX file, and how it is fed and read, beside it."""
+    import tempfile
+
+    import yaml
+
+    base = Path(tempfile.mkdtemp(prefix="guardrail-ocr-"))
+    characters = session(RECOGNISER, 1).get_modelmeta().custom_metadata_map["character"]
+    forms: dict[str, tuple[str, dict[str, Any]]] = {
+        "det": (DETECTOR, _detection_form()),
+        "rec": (RECOGNISER, _recognition_form(characters.splitlines())),
+    }
+    folders = {}
+    for kind, (model, form) in forms.items():
+        folder = base / kind
+        folder.mkdir()
+        (folder / "inference.onnx").symlink_to(models_folder() / model)
+        (folder / "inference.yml").write_text(yaml.safe_dump(form, allow_unicode=True), "utf-8")
+        folders[kind] = folder
+    return folders
+
+
+def _detection_form() -> dict[str, Any]:
+    steps: Sequence[Any] = [
+        {"DecodeImage": {"channel_first": False, "img_mode": "BGR"}},
+        {"DetResizeForTest": {"resize_long": 960}},
+        {
+            "NormalizeImage": {
+                "mean": list(_MEAN),
+                "std": list(_STD),
+                "scale": "1./255.",
+                "order": "hwc",
+            }
+        },
+        {"ToCHWImage": None},
+        {"KeepKeys": {"keep_keys": ["image", "shape"]}},
+    ]
+    after = {
+        "name": "DBPostProcess",
+        "thresh": 0.3,
+        "box_thresh": 0.5,
+        "max_candidates": 1000,
+        "unclip_ratio": 1.6,
+    }
+    return {
+        "Global": {"model_name": "PP-OCRv6_small_det"},
+        "PreProcess": {"transform_ops": list(steps)},
+        "PostProcess": after,
+    }
+
+
+def _recognition_form(characters: list[str]) -> dict[str, Any]:
+    return {
+        "Global": {"model_name": "PP-OCRv6_small_rec"},
+        "PreProcess": {
+            "transform_ops": [
+                {"DecodeImage": {"channel_first": False, "img_mode": "BGR"}},
+                {"RecResizeImg": {"image_shape": [3, HEIGHT, 320]}},
+                {"KeepKeys": {"keep_keys": ["image"]}},
+            ]
+        },
+        "PostProcess": {"name": "CTCLabelDecode", "character_dict": characters},
+    }

@@ -1,0 +1,119 @@
+"""Reading one picture: where the lines are, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from guardrail.content import Box
+
+from guardrail_detectors.ocr.engines import HEIGHT, Engine
+from guardrail_detectors.ocr.page import Line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image as Pillow
+
+    Array = np.ndarray[Any, Any]
+
+SQUEEZE = 0.62  # long lines are read at this width first ...
+SURE = 0.93  # ... and once more at full width unless the mean confidence is this high
+LONG = 480  # pixels of width at height 48 from which a line counts as long
+TILE_FROM = 1.5  # pictures this many times larger than max_side are looked through in tiles, too
+MAX_WIDTH = 4_800
+SHORT_NOISE = 0.8  # confidence that a text of one or two characters must have
+
+
+def read_picture(
+    picture: Pillow.Image, engine: Engine, max_side: int, min_confidence: float
+) -> Iterator[Line]:
+    """The lines of a picture, in no order."""
+    import numpy as np
+
+    pixels = np.asarray(picture)[..., ::-1]
+    for corners in _find(pixels, engine, max_side):
+        line = _upright(pixels, corners)
+        text, mean = _read(line, engine)
+        text = text.strip()
+        needed = max(min_confidence, SHORT_NOISE) if len(text) <= 2 else min_confidence
+        if text and mean >= needed:
+            yield Line(text, _box(corners, picture.size), mean)
+
+
+def _find(pixels: Array, engine: Engine, max_side: int) -> list[Array]:
+    """The corners of all lines: in the picture as a whole, and in tiles of a large one."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    small = pixels
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    found = [corners / scale for corners in engine.find(small)]
+    if scale * TILE_FROM >= 1:
+        return found
+    for x, y in _tiles(width, height, max_side):
+        for corners in engine.find(pixels[y : y + max_side, x : x + max_side]):
+            moved = corners + (x, y)
+            if not any(_covers(known, moved) for known in found):
+                found.append(moved)
+    return found
+
+
+def _tiles(width: int, height: int, side: int) -> Iterator[tuple[int, int]]:
+    step = side - side // 8
+    for y in range(0, max(1, height - side // 8), step):
+        for x in range(0, max(1, width - side // 8), step):
+            yield min(x, max(0, width - side)), min(y, max(0, height - side))
+
+
+def _covers(known: Array, new: Array) -> bool:
+    """Whether most of the new box lies in the known one."""
+    low = [max(a, b) for a, b in zip(known.min(axis=0), new.min(axis=0), strict=True)]
+    high = [min(a, b) for a, b in zip(known.max(axis=0), new.max(axis=0), strict=True)]
+    shared = max(0.0, high[0] - low[0]) * max(0.0, high[1] - low[1])
+    width, height = new.max(axis=0) - new.min(axis=0)
+    return bool(shared > 0.5 * width * height)
+
+
+def _upright(pixels: Array, corners: Array) -> Array:
+    """The line cut out, set level, and turned if it stands."""
+    import cv2
+    import numpy as np
+
+    width = max(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[3] - corners[2]))
+    height = max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2]))
+    size = max(1, round(float(width))), max(1, round(float(height)))
+    target = np.array([(0, 0), (size[0], 0), size, (0, size[1])], np.float32)
+    turn = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
+    line = cv2.warpPerspective(
+        pixels, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.rot90(line) if line.shape[0] >= 1.5 * line.shape[1] else line
+
+
+def _read(line: Array, engine: Engine) -> tuple[str, float]:
+    """Read small first: a long line squeezed, and exactly only where that leaves a doubt."""
+    width = HEIGHT * line.shape[1] / line.shape[0]
+    if width >= LONG:
+        text, mean, lowest = engine.read(_resized(line, width * SQUEEZE))
+        if mean >= SURE:
+            return text, mean
+    text, mean, _ = engine.read(_resized(line, width))
+    return text, mean
+
+
+def _resized(line: Array, width: float) -> Array:
+    import cv2
+    import numpy as np
+
+    size = (min(MAX_WIDTH, max(16, round(width))), HEIGHT)
+    return cv2.resize(np.ascontiguousarray(line), size)
+
+
+def _box(corners: Array, size: tuple[int, int]) -> Box:
+    (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+    return Box(
+        max(0, int(x0)), max(0, int(y0)), min(size[0], int(x1) + 1), min(size[1], int(y1) + 1)
+    )
