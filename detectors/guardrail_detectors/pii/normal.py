@@ -61,7 +61,10 @@ def _ascii(match: re.Match[str]) -> str:
         return str(unicodedata.decimal(char))
     if char.isspace():
         return " "
-    if unicodedata.category(char) in {"Pd", "Sm"} and char not in "\uff0b\uff1d\uff1c\uff1e\uff5c\uff5e":
+    if (
+        unicodedata.category(char) in {"Pd", "Sm"}
+        and char not in "\uff0b\uff1d\uff1c\uff1e\uff5c\uff5e"
+    ):
         return "-"
     plain = unicodedata.normalize("NFKC", char)
     return plain if len(plain) == 1 else char

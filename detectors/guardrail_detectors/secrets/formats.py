@@ -104,7 +104,7 @@ PROVIDERS = [
         r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b",
     ),
     Format("JWT", r"\beyJ[\w\-]{10,}\.(?:[\w\-]{6,}|\.)[\w\-.]*", check=is_jwt),
-    Format("OPENAI_KEY", r"\bsk-(?:proj-|svcacct-|admin-|None-)?[\w\-]{20,}", check=is_mixed),
+    Format("OPENAI_KEY", r"\bsk-(?:proj-|svcacct-|admin-|None-)?[\w\-]{20,}", 0.9, is_mixed),
     *_formats(
         "API_KEY",
         r"\b(?:npm_[A-Za-z0-9]{36}|pypi-AgE[\w\-]{50,}|rubygems_[a-f0-9]{48}|CLOJARS_[a-z0-9]{60})",
@@ -117,7 +117,7 @@ PROVIDERS = [
         r"\b(?:hf|api_org)_[A-Za-z]{34,40}\b",
         r"\bdo[oprt]_v1_[a-f0-9]{64}\b",
         r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b",
-        r"\b(?:EAAA[\w\-]{60}|sq0[a-z]{3}-[\w\-]{22,43}(?:\\[a-z]{4})?)",
+        r"\b(?:EAAA[\w\-]{60}|sq0[a-z]{3}-[\w\-]{22,43})",
         r"\b(?:key-[0-9a-f]{32}|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8})\b",
         r"\b[0-9a-f]{32}-us\d{1,2}\b",
         r"\bv1\.0-[a-f0-9]{24}-[a-f0-9]{146}\b",
@@ -150,7 +150,8 @@ PROVIDERS = [
         r"\baccess-(?:sandbox|development|production)-" + UUID,
         r"\b(?:CCIPAT_\w{20,}|bkua_[a-f0-9]{40}|nfp_\w{36,}|FlyV1 fm\d[\w+/=,]{40,})",
         r"\bdckr_[op]at_[\w\-]{27,}",
-        r"\b(?:tfp_[\w\-.]{40,}|ico-[A-Za-z0-9]{32}|pn[bu]_[A-Za-z0-9]{36}|aio_[A-Za-z0-9]{28})\b",
+        r"\b(?:tfp_[\w\-.]{40,}|pn[bu]_[A-Za-z0-9]{36}|aio_[A-Za-z0-9]{28})\b",
+        r"(?:^|[^\w.])(?P<v>ico-[A-Za-z0-9]{32})\b",
         r"\brdme_[a-z0-9]{70}\b",
         r"\bdt0[a-z]\d{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}\b",
         r"\bEZ[AT]K[A-Za-z0-9]{54}\b",
@@ -217,14 +218,24 @@ GENERIC = [
     ),
     Format(
         "API_KEY",
-        r"(?i)(?:" + KEY_NAME + r"|" + SECRET_NAME + r")" + NAME_TAIL + r"(?:['\"],\s{0,3}|\(|\.\w{2,12}\()"
+        r"(?i)(?:"
+        + KEY_NAME
+        + r"|"
+        + SECRET_NAME
+        + r")"
+        + NAME_TAIL
+        + r"(?:['\"],\s{0,3}|\(|\.\w{2,12}\()"
         r"(?P<v>\"[^\"\s]{8,}\"|'[^'\s]{8,}')",
         0.8,
         is_key_value,
     ),
     Format(
         "API_KEY",
-        r"(?i)-{1,2}[\w\-]{0,30}(?:" + KEY_NAME + r"|" + SECRET_NAME + r")[ =](?P<v>['\"]?[^\s'\"<>]{8,})",
+        r"(?i)-{1,2}[\w\-]{0,30}(?:"
+        + KEY_NAME
+        + r"|"
+        + SECRET_NAME
+        + r")[ =](?P<v>['\"]?[^\s'\"<>]{8,})",
         0.8,
         is_key_value,
     ),

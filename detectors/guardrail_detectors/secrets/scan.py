@@ -70,9 +70,7 @@ def find_secrets(text: str) -> list[Hit]:
     for hit in hits:
         if all(hit.end <= other.start or hit.start >= other.end for other in kept):
             kept.append(hit)
-    return [
-        Hit(*plain.original(hit.start, hit.end), hit.label, hit.score) for hit in sorted(kept)
-    ]
+    return [Hit(*plain.original(hit.start, hit.end), hit.label, hit.score) for hit in sorted(kept)]
 
 
 def _chars(data: bytes, offset: int) -> int:

@@ -9,7 +9,8 @@ import re
 from collections import Counter
 
 _PLACEHOLDER = re.compile(
-    r"^[<({\[%$]|[>})\]]$|\$\{|\{\{|^\$|%\w$|^\*+$|\.\.\.|…"
+    r"^<[^>]*>?$|^\(|^[\[{].*[\]}]$|^%|^\$[A-Za-z_({]|\$\{[\w.:\-]+\}|\{\{\s*[\w.]+\s*\}\}|%\w$"
+    r"|^\*+$|\.\.\.|…"
     r"|^(?:x{4,}|null|none|true|false|undefined|todo|string|required|optional|redacted|hidden)\W*$"
     r"|(?:your|my|the|insert|enter|replace|change|put)[_\-]?(?:api|access|secret|token|key|pass|own|me\b|it\b)"
     r"|example|placeholder|dummy|sample|changeme|redacted|process\.env|os\.environ|getenv|secrets?\."
@@ -32,7 +33,8 @@ def unquoted(value: str) -> str:
     quote = value[:1]
     if quote in {'"', "'", "`"}:
         return value[1:-1] if value.endswith(quote) and len(value) > 1 else value[1:]
-    return value.rstrip(";,")
+    value = value.rstrip(";,")
+    return value.rstrip(")]}") if "(" not in value and "{" not in value else value
 
 
 def is_placeholder(value: str) -> bool:

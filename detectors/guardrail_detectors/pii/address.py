@@ -1,0 +1,61 @@
+"""Street addresses: number and street in the orders that are usual in eleven languages."""
+
+from __future__ import annotations
+
+NAME = r"[A-ZÀ-ÖØ-Þ][\w'’.\-]{1,24}"
+GAP = r"(?:,? |,?\n ?)"
+STATES = (
+    "A[AEKLPRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI"
+    "|S[CD]|T[NX]|UT|V[AIT]|W[AIVY]"
+)
+ZIP = rf"(?:{GAP}{NAME}(?: {NAME}){{0,2}})?{GAP}(?:{STATES}) \d{{5}}(?:-\d{{4}})?\b"
+UK_POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]? ?\d[ABD-HJLNP-UW-Z]{2}\b"
+UNIT = rf"(?:{GAP}(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Room|Rm|#)\.? ?[\w\-]{{1,6}}\b)?"
+ENGLISH = (
+    r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq"
+    r"|Terrace|Ter|Parkway|Pkwy|Highway|Hwy|Circle|Cir|Trail|Crescent|Gardens|Grove|Mews|Close|Way)"
+)
+GERMANIC = (
+    r"(?:straße|strasse|str\.|weg|platz|allee|gasse|damm|ufer|ring|straat|laan|plein|kade|dreef"
+    r"|gatan|vägen|gade|vej|veien|gata|katu|tie)"
+)
+FRENCH = r"(?:rue|avenue|av\.|boulevard|bd|place|chemin|all[ée]e|impasse|quai|cours|route)"
+ROMANCE = (
+    r"(?:Calle|C/|Avenida|Avda\.?|Av\.|Paseo|Plaza|Camino|Via|Viale|Piazza|Corso|Largo|Rua|Travessa"
+    r"|Alameda|Praça)"
+)
+TOWN = rf"(?:{GAP}\d{{4,5}}(?: [A-Z]{{2}})? {NAME}(?: {NAME})?)?"
+
+ADDRESSES = (
+    (
+        rf"(?<![\w.,/\-])\d{{1,5}}[A-Za-z]?(?:[\-/]\d{{1,4}})? (?:[NSEW]\.? )?(?:{NAME} |\d{{1,3}}(?:st|nd|rd|th) )"
+        rf"{{1,4}}?{ENGLISH}\b\.?{UNIT}(?:{ZIP}|(?:{GAP}{NAME}){{0,2}}{GAP}{UK_POSTCODE})?",
+        0.75,
+    ),
+    (
+        rf"(?<!\w)(?:\d{{1,4}} )?(?:{NAME} ){{0,2}}[A-ZÀ-ÖØ-Þ]?[\w\-]{{1,30}}{GERMANIC} \d{{1,4}}"
+        rf"(?: ?[a-zA-Z]\b)?{TOWN}",
+        0.75,
+    ),
+    (
+        rf"(?<!\w)(?:Am|An der|Auf der|Im|In der|Zum|Zur|Unter den|Alte|Neue|Große|Kleine) {NAME} \d{{1,4}}"
+        rf"[a-z]?{GAP}\d{{5}} {NAME}",
+        0.7,
+    ),
+    (
+        rf"(?<![\w.,])\d{{1,4}}(?: ?(?:bis|ter))?,? {FRENCH} (?:(?:de la|de|du|des|d'|de l'|la|le|les) ?)?"
+        rf"{NAME}(?:[ \-](?:{NAME}|de|la|du)){{0,4}}(?:{GAP}\d{{5}} {NAME}(?: {NAME})?)?",
+        0.75,
+    ),
+    (
+        rf"(?<!\w){ROMANCE} (?:(?:de la|de los|del|de|da|do|dos|della|dei|d') ?)?{NAME}"
+        rf"(?: (?:{NAME}|de|la|del|da|do|e|y)){{0,4}},? (?:n[º°.o]{{1,2}} ?)?\d{{1,4}}(?!\d){TOWN}",
+        0.75,
+    ),
+    (r"(?<!\w)P\.? ?O\.? Box \d{1,6}\b" + rf"(?:{ZIP})?", 0.75),
+    (
+        rf"(?<!\w)(?:PSC|Unit) \d{{3,5}},? Box \d{{3,5}}{GAP}(?:A|F|D)PO (?:AA|AE|AP) \d{{5}}\b",
+        0.85,
+    ),
+    (rf"(?<!\w){NAME}(?: {NAME}){{0,2}}, ?(?:{STATES}) \d{{5}}(?:-\d{{4}})?\b", 0.65),
+)
