@@ -1,0 +1,225 @@
+"""The ways a text can be read: as it stands, with look-alikes resolved, and decoded.
+
+Each reading keeps the way back to the characters of the original. The work is bounded: decoded
+pieces are limited in number, size and depth.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import html
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from guardrail_detectors.normalise import INVISIBLE, Normalised, folded
+
+MAX_PIECES = 32  # decoded pieces of one text
+MAX_DECODED = 200_000  # characters of them in all
+
+# Letters of other scripts that are drawn like Latin ones (Unicode's confusables.txt, UTS #39).
+_LOOK_ALIKES = {
+    ord(pair[0]): pair[1]
+    for pair in (
+        "аa еe оo рp сc уy хx іi јj ѕs ԁd һh ӏl ԛq ԝw кk мm нh тt вb гr пn ɡg ѵv ьb "
+        "αa οo εe ρp υu νv ιi κk τt χx ηn γy ωw ϲc ոn սu աw օo ցg հh ɩi ɑa ʏy ꜱs ɪi"
+    ).split()
+}
+_LEET = str.maketrans("013457@$!|", "oleastasil")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reading; `obscured` says that somebody took pains to hide it from plain sight."""
+
+    text: Normalised
+    obscured: bool = False
+
+
+def readings(text: str, depth: int) -> Iterator[Reading]:
+    """The readings of a text: the plain one first, decoded ones as deep as `depth`."""
+    plain = folded(text)
+    yield Reading(plain)
+    if depth == 0:
+        return
+    budget = [MAX_PIECES, MAX_DECODED]
+    yield from _disguises(text, plain)
+    whole = Normalised(text)
+    yield from _decoded(whole, depth, budget)
+
+
+def _disguises(text: str, plain: Normalised) -> Iterator[Reading]:
+    if not text.isascii():
+        resolved = plain.text.translate(_LOOK_ALIKES)
+        hidden = any(char in INVISIBLE or "\U000e0020" <= char <= "\U000e007e" for char in text)
+        mixed = _mixes_scripts(plain.text)
+        if mixed or hidden:
+            yield Reading(Normalised(resolved, plain.spans), obscured=True)
+    if _LEETISH.search(plain.text):
+        yield Reading(Normalised(plain.text.translate(_LEET), plain.spans), obscured=True)
+    joined = _joined(plain)
+    if joined is not None:
+        yield Reading(joined, obscured=True)
+    if _REVERSED.search(plain.text):
+        spans = [plain.span(i, i + 1) for i in range(len(plain.text))][::-1]
+        yield Reading(Normalised(plain.text[::-1], tuple(spans)), obscured=True)
+
+
+_LEETISH = re.compile(r"[a-z][013457@$!|]+[a-z]|\b[013457@$]+[a-z]{2}")
+_REVERSED = re.compile(r"\b(?:snoitcurtsni|tpmorp|erongi|drageress?id|suoiverp|metsys)\b")
+_SPACED = re.compile(r"(?:(?<=\s)|^)(?:[^\W_](?:[ ._*\-\u00b7|/]{1,2})){4,}[^\W_](?=\s|$|\W)")
+
+
+def _mixes_scripts(text: str) -> bool:
+    return re.search(r"[a-z][\u0370-\u058f]|[\u0370-\u058f][a-z]", text) is not None
+
+
+def _joined(plain: Normalised) -> Normalised | None:
+    """The text with s p a c e d words joined; wider gaps between them stay spaces."""
+    pieces: list[str] = []
+    spans: list[tuple[int, int]] = []
+    at = 0
+    for match in _SPACED.finditer(plain.text):
+        for index in range(at, match.start()):
+            pieces.append(plain.text[index])
+            spans.append(plain.span(index, index + 1))
+        index = match.start()
+        while index < match.end():
+            char = plain.text[index]
+            gap = re.match(r"[\s._*\-\u00b7|/]+", plain.text[index : match.end()])
+            if gap is None:
+                pieces.append(char)
+                spans.append(plain.span(index, index + 1))
+                index += 1
+                continue
+            if gap.end() > 1:
+                pieces.append(" ")
+                spans.append(plain.span(index, index + 1))
+            index += gap.end()
+        at = match.end()
+    if at == 0:
+        return None
+    for index in range(at, len(plain.text)):
+        pieces.append(plain.text[index])
+        spans.append(plain.span(index, index + 1))
+    return Normalised("".join(pieces), tuple(spans))
+
+
+Decoder = Callable[[str], str | None]
+
+
+def _bytes_as_text(data: bytes) -> str | None:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return text if _is_readable(text) else None
+
+
+def _is_readable(text: str) -> bool:
+    letters = sum(char.isalpha() or char.isspace() for char in text)
+    return len(text) >= 6 and text.isprintable() | ("\n" in text) and letters >= 0.7 * len(text)
+
+
+def _base64(piece: str) -> str | None:
+    packed = re.sub(r"\s", "", piece).replace("-", "+").replace("_", "/").rstrip("=")
+    if len(packed) % 4 == 1:
+        packed = packed[:-1]
+    try:
+        return _bytes_as_text(base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _base32(piece: str) -> str | None:
+    packed = piece.rstrip("=")
+    try:
+        return _bytes_as_text(base64.b32decode(packed + "=" * (-len(packed) % 8)))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _hex(piece: str) -> str | None:
+    digits = re.sub(r"0x|\\x|[\s:,-]", "", piece)
+    try:
+        return _bytes_as_text(bytes.fromhex(digits[: len(digits) // 2 * 2]))
+    except ValueError:
+        return None
+
+
+def _percent(piece: str) -> str | None:
+    return unquote(piece, errors="replace")
+
+
+def _escapes(piece: str) -> str | None:
+    try:
+        text = re.sub(r"\\u\{?([0-9a-fA-F]{4,6})\}?", lambda m: chr(int(m[1], 16)), piece)
+    except (ValueError, OverflowError):
+        return None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _rot13(piece: str) -> str | None:
+    return codecs.decode(piece, "rot13")
+
+
+_MORSE = dict(
+    zip(
+        (
+            ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- "
+            "...- .-- -..- -.-- --.. ----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----."
+        ).split(),
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        strict=True,
+    )
+)
+
+
+def _morse(piece: str) -> str | None:
+    words = re.split(r"\s*/\s*|\s{3,}|\n", piece.strip())
+    return " ".join("".join(_MORSE.get(code, "") for code in word.split()) for word in words)
+
+
+_ENCODINGS: tuple[tuple[re.Pattern[str], Decoder], ...] = (
+    (re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{16,}(?:\s[A-Za-z0-9+/_-]{16,})*={0,2}"), _base64),
+    (re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{24,}={0,6}(?![a-z0-9])"), _base32),
+    (re.compile(r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,-]?){10,}"), _hex),
+    (re.compile(r"[^\s]*%[0-9a-fA-F]{2}[^\s]*(?:\s[^\s]*%[0-9a-fA-F]{2}[^\s]*)*"), _percent),
+    (re.compile(r"[^\n]*&(?:#\d{2,6}|#x[0-9a-fA-F]{2,5}|[a-z]{2,8});[^\n]*"), html.unescape),
+    (re.compile(r"[^\n]*\\u\{?[0-9a-fA-F]{4}[^\n]*"), _escapes),
+    (re.compile(r"(?:[.-]{1,5}[ /\n]+){8,}[.-]{1,5}"), _morse),
+)
+# Words of attacks as rot13 spells them: ignore, previous, instructions, system, prompt ...
+_ROT13 = re.compile(
+    r"\b(?:vtaber|cerivbhf|vafgehpgvbaf?|flfgrz|cebzcg|qvfertneq|sbetrg|erirny|nffvfgnag)\b",
+    re.IGNORECASE,
+)
+
+
+def _decoded(text: Normalised, depth: int, budget: list[int]) -> Iterator[Reading]:
+    """What stands encoded in the text, and in what comes of that."""
+    found: list[tuple[int, int, str]] = []
+    for pattern, decoder in _ENCODINGS:
+        for match in pattern.finditer(text.text):
+            if budget[0] <= 0 or len(match[0]) > budget[1]:
+                break
+            new = decoder(match[0])
+            if new is None or new == match[0]:
+                continue
+            budget[0] -= 1
+            budget[1] -= len(new)
+            found.append((match.start(), match.end(), new))
+    if _ROT13.search(text.text) and len(text.text) <= budget[1]:
+        budget[0] -= 1
+        budget[1] -= len(text.text)
+        found.append((0, len(text.text), _rot13(text.text) or ""))
+    for start, end, new in found:
+        where = text.span(start, end)
+        decoded = Normalised(new, (where,) * len(new))
+        flat = folded(new)
+        yield Reading(Normalised(flat.text, (where,) * len(flat.text)), obscured=True)
+        if depth > 1:
+            yield from _decoded(decoded, depth - 1, budget)
