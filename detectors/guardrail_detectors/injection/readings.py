@@ -28,7 +28,7 @@ _LOOK_ALIKES = {
         "αa οo εe ρp υu νv ιi κk τt χx ηn γy ωw ϲc ոn սu աw օo ցg հh ɩi ɑa ʏy ꜱs ɪi"
     ).split()
 }
-_LEET = str.maketrans("013457@$!|", "oleastasil")
+_LEET = tuple(str.maketrans("013457@$!|", f"o{one}eastasi{one}") for one in "il")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def _disguises(text: str, plain: Normalised) -> Iterator[Reading]:
         if mixed or hidden:
             yield Reading(Normalised(resolved, plain.spans), obscured=True)
     if _LEETISH.search(plain.text):
-        yield Reading(Normalised(plain.text.translate(_LEET), plain.spans), obscured=True)
+        for letters in _LEET:
+            yield Reading(Normalised(plain.text.translate(letters), plain.spans), obscured=True)
     joined = _joined(plain)
     if joined is not None:
         yield Reading(joined, obscured=True)
@@ -183,14 +184,18 @@ def _morse(piece: str) -> str | None:
     return " ".join("".join(_MORSE.get(code, "") for code in word.split()) for word in words)
 
 
-_ENCODINGS: tuple[tuple[re.Pattern[str], Decoder], ...] = (
-    (re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{16,}(?:\s[A-Za-z0-9+/_-]{16,})*={0,2}"), _base64),
-    (re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{24,}={0,6}(?![a-z0-9])"), _base32),
-    (re.compile(r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,-]?){10,}"), _hex),
-    (re.compile(r"[^\s]*%[0-9a-fA-F]{2}[^\s]*(?:\s[^\s]*%[0-9a-fA-F]{2}[^\s]*)*"), _percent),
-    (re.compile(r"[^\n]*&(?:#\d{2,6}|#x[0-9a-fA-F]{2,5}|[a-z]{2,8});[^\n]*"), html.unescape),
-    (re.compile(r"[^\n]*\\u\{?[0-9a-fA-F]{4}[^\n]*"), _escapes),
-    (re.compile(r"(?:[.-]{1,5}[ /\n]+){8,}[.-]{1,5}"), _morse),
+# Possessive repeats keep these linear.
+_PIECES: tuple[tuple[re.Pattern[str], Decoder], ...] = (
+    (re.compile(r"[A-Za-z0-9+/_-]{16,}+(?:\s[A-Za-z0-9+/_-]{16,}+)*+={0,2}"), _base64),
+    (re.compile(r"\b[A-Z2-7]{24,}+={0,6}"), _base32),
+    (re.compile(r"(?:(?:0x|\\x)?+[0-9a-fA-F]{2}[\s:,-]?+){10,}+"), _hex),
+    (re.compile(r"(?:[.-]{1,5}+[ /\n]++){8,}+[.-]{1,5}"), _morse),
+)
+# Escapes leave a line readable as a whole.
+_LINES: tuple[tuple[str, Decoder], ...] = (
+    ("%", _percent),
+    ("&", html.unescape),
+    ("\\u", _escapes),
 )
 # Words of attacks as rot13 spells them: ignore, previous, instructions, system, prompt ...
 _ROT13 = re.compile(
@@ -199,23 +204,34 @@ _ROT13 = re.compile(
 )
 
 
+def _candidates(text: str) -> Iterator[tuple[int, int, Decoder]]:
+    """Where something may be encoded."""
+    for pattern, decoder in _PIECES:
+        for match in pattern.finditer(text):
+            yield match.start(), match.end(), decoder
+    for mark, decoder in _LINES:
+        at = text.find(mark)
+        while at >= 0:
+            start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+            end = len(text) if end < 0 else end
+            yield start, end, decoder
+            at = text.find(mark, end)
+    if _ROT13.search(text):
+        yield 0, len(text), _rot13
+
+
 def _decoded(text: Normalised, depth: int, budget: list[int]) -> Iterator[Reading]:
     """What stands encoded in the text, and in what comes of that."""
     found: list[tuple[int, int, str]] = []
-    for pattern, decoder in _ENCODINGS:
-        for match in pattern.finditer(text.text):
-            if budget[0] <= 0 or len(match[0]) > budget[1]:
-                break
-            new = decoder(match[0])
-            if new is None or new == match[0]:
-                continue
-            budget[0] -= 1
-            budget[1] -= len(new)
-            found.append((match.start(), match.end(), new))
-    if _ROT13.search(text.text) and len(text.text) <= budget[1]:
+    for start, end, decoder in _candidates(text.text):
+        if budget[0] <= 0 or end - start > budget[1]:
+            break
+        new = decoder(text.text[start:end])
+        if new is None or new == text.text[start:end]:
+            continue
         budget[0] -= 1
-        budget[1] -= len(text.text)
-        found.append((0, len(text.text), _rot13(text.text) or ""))
+        budget[1] -= len(new)
+        found.append((start, end, new))
     for start, end, new in found:
         where = text.span(start, end)
         decoded = Normalised(new, (where,) * len(new))
