@@ -1,12 +1,60 @@
+# Everything sets itself up: `make demo` and `make test` work on a fresh checkout.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BASE := .venv
+TEST := .venv-test
+EXTRAS := paddleocr,transformers,ner,test,lint
 
-.PHONY: test
-test: $(VENV)/installed
-	$(BIN)/python -m pytest tests
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-$(VENV)/installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[test]'
-	touch $@
+.PHONY: demo test slow lint types bench wheel clean help
+
+help:
+	@echo "make demo    draw some pictures and run them through a guarded call"
+	@echo "make test    run the tests, with every extra that can run on a CPU"
+	@echo "make slow    run the tests that take minutes"
+	@echo "make lint    ruff; make types: mypy; make wheel: tests of the built wheel"
+	@echo "make bench   what screening costs beside the bare models"
+
+demo: $(BASE)/.ready
+	$(BASE)/bin/guardrail demo
+
+test: $(TEST)/.ready
+	OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest
+
+slow: $(TEST)/.ready
+	$(TEST)/bin/python -m pytest -m slow
+
+lint: $(TEST)/.ready
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+
+types: $(TEST)/.ready
+	$(TEST)/bin/mypy
+
+bench: $(BASE)/.ready
+	OMP_NUM_THREADS=1 $(BASE)/bin/python -m tests.bench
+
+wheel: $(TEST)/.ready
+	PYTHON="$(PYTHON)" bash .ci/wheel
+
+$(BASE)/.ready: pyproject.toml constraints/base.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "guardrail needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(BASE)
+	$(BASE)/bin/python -m pip install -q --upgrade pip
+	$(BASE)/bin/python -m pip install -q -c constraints/base.txt -e .
+	@touch $@
+
+# paddlex brings an OpenCV that wants a display library; the last step puts the headless one back.
+$(TEST)/.ready: pyproject.toml constraints/all.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "guardrail needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/python -m pip install -q --upgrade pip
+	$(TEST)/bin/python -m pip install -q -c constraints/all.txt -e '.[$(EXTRAS)]'
+	$(TEST)/bin/python -m pip install -q --force-reinstall --no-deps \
+		-c constraints/all.txt opencv-python-headless
+	@touch $@
+
+clean:
+	rm -rf $(BASE) $(TEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
