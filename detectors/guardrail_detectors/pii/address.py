@@ -19,7 +19,7 @@ GERMANIC = (
     r"(?:straße|strasse|str\.|weg|platz|allee|gasse|damm|ufer|ring|straat|laan|plein|kade|dreef"
     r"|gatan|vägen|gade|vej|veien|gata|katu|tie)"
 )
-FRENCH = r"(?:rue|avenue|av\.|boulevard|bd|place|chemin|all[ée]e|impasse|quai|cours|route)"
+FRENCH = r"(?:[Rr]ue|[Aa]venue|av\.|[Bb]oulevard|[Bb]d|[Pp]lace|[Cc]hemin|all[ée]e|impasse|quai|cours|route)"
 ROMANCE = (
     r"(?:Calle|C/|Avenida|Avda\.?|Av\.|Paseo|Plaza|Camino|Via|Viale|Piazza|Corso|Largo|Rua|Travessa"
     r"|Alameda|Praça)"
@@ -52,10 +52,27 @@ ADDRESSES = (
         rf"(?: (?:{NAME}|de|la|del|da|do|e|y)){{0,4}},? (?:n[º°.o]{{1,2}} ?)?\d{{1,4}}(?!\d){TOWN}",
         0.75,
     ),
-    (r"(?<!\w)P\.? ?O\.? Box \d{1,6}\b" + rf"(?:{ZIP})?", 0.75),
     (
-        rf"(?<!\w)(?:PSC|Unit) \d{{3,5}},? Box \d{{3,5}}{GAP}(?:A|F|D)PO (?:AA|AE|AP) \d{{5}}\b",
+        r"(?<!\w)(?:(?i:P\.? ?O\.? Box|Postfach|Postbox|Postboks|Bo[iî]te [Pp]ostale|Apartado(?: de [Cc]orreos)?"
+        rf"|Casella [Pp]ostale|Caixa [Pp]ostal) \d{{1,6}}\b)(?:{ZIP})?",
+        0.75,
+    ),
+    (
+        rf"(?<!\w)(?i:(?:(?:PSC|Unit|CMR) \d{{3,5}},? Box \d{{3,5}}|US(?:S|NS|CGC|NV) [\w\-]{{2,20}}){GAP}"
+        r"[AFD]PO (?:AA|AE|AP) \d{5}\b)",
         0.85,
     ),
     (rf"(?<!\w){NAME}(?: {NAME}){{0,2}}, ?(?:{STATES}) \d{{5}}(?:-\d{{4}})?\b", 0.65),
+)
+# These count only beside a word such as "address".
+LOOSE = (
+    (rf"(?<![\w.,/\-])\d{{1,5}}[a-zA-Z]? (?:{NAME}[ ]?){{1,5}}(?<! )(?: \d{{1,4}}\b)?{UNIT}", 0.4),
+    (rf"(?<!\w){NAME}(?: {NAME}){{0,4}},? \d{{1,4}}[a-zA-Z]?\b(?![.,:]\d){UNIT}{TOWN}", 0.4),
+    (r"[一-鿿ぁ-ヿ]{2,20}\d{1,4}(?:[\-丁目番地号号弄室]{1,2}\d{0,4}){0,4}", 0.4),
+)
+POSTCODES = (
+    (r"(?<![\w.,/\-])\d{5}(?:-\d{3,4})?(?![\w/\-])(?![.,]\d)", 0.4),
+    (r"(?<!\w)[A-Z]{1,2}\d[A-Z\d]? ?\d[ABD-HJLNP-UW-Z]{2}(?!\w)", 0.4),
+    (r"(?<!\w)[ABCEGHJ-NPRSTVXY]\d[A-Z][ \-]?\d[A-Z]\d(?!\w)", 0.4),
+    (r"(?<![\w.,/\-])\d{4} ?[A-Z]{2}(?!\w)|(?<![\w.,/\-])\d{3}-\d{4}(?![\w\-])", 0.4),
 )

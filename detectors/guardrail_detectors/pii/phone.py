@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from guardrail_detectors.pii.context import Words
 
-REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR", "AU", "JP")
 _NUMBER = re.compile(
     r"(?<![\w.,/\-@=#+])(?:(?:\+|00)[ ]?)?(?:\(\+?\d{1,4}\)|\d)(?:[ .\-/()\n]{0,3}\d){6,14}(?![\w@%])(?!-\w)"
     r"(?![.,/:]\d)(?: ?(?:x|ext\.?|extension) ?\d{1,6}\b)?"
@@ -16,13 +15,15 @@ _NORTH_AMERICAN = re.compile(
     r"(?:\+?1[ .\-]?|001-)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[\- ])[2-9]\d\d[\- .]\d{4}(?: ?(?:x|ext\.?) ?\d+)?"
 )
 _TRUNK = re.compile(r"\(?0\d{1,5}(?:\)|[ /\-])")
+_SSN = re.compile(r"\d{3}-\d\d-\d{4}")
+_PARENTHESES = re.compile(r"\((?!(?:19|20)\d\d\))\d{2,4}\) ?\d{3,5}[ \-]\d{3,5}(?:[ \-]\d{2,4})?")
 _DATE = re.compile(r"(?:19|20)\d\d[\-/. ]\d\d|\d\d?[\-/.]\d\d?[\-/.](?:19|20)\d\d")
 
 
 class Phones:
     """Numbers that begin with +, have the shape of a national number, or stand by a word."""
 
-    def __init__(self, words: Words, regions: Sequence[str] = REGIONS) -> None:
+    def __init__(self, words: Words, regions: Sequence[str]) -> None:
         self._words, self._regions = words, tuple(regions)
 
     def find(self, text: str, lower: str) -> Iterator[tuple[int, int, float]]:
@@ -46,13 +47,15 @@ class Phones:
             if self._valid(number, None):
                 return 0.95 if value[0] == "+" else 0.7
             return 0.6 if self._near(lower, start, end) and value[0] == "+" else 0.0
-        if _DATE.match(value):
+        if _DATE.match(value) or _SSN.fullmatch(value):
             return 0.0
         if _NORTH_AMERICAN.fullmatch(value):
             return 0.85
         near = self._near(lower, start, end)
         if near:
             return 0.8 if self._national(value) else 0.55
+        if _PARENTHESES.fullmatch(value):
+            return 0.65
         if _TRUNK.match(value) and self._national(value):
             return 0.7
         return 0.0

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from guardrail_detectors.pii.address import ADDRESSES
+from guardrail_detectors.pii.address import ADDRESSES, LOOSE, POSTCODES
 from guardrail_detectors.pii.context import Words, words_for
-from guardrail_detectors.pii.labels import KINDS, Kind
+from guardrail_detectors.pii.labels import CONTEXT, KINDS, Kind
 
 if TYPE_CHECKING:
     from presidio_analyzer import PatternRecognizer, RecognizerResult
@@ -43,6 +43,14 @@ SHAPES = {
     "InPanRecognizer": (r"(?i)[a-z]{5}[0-9]{4}[a-z]",),
 }
 
+OWN = (
+    (Kind("Ethereum", "CRYPTO_WALLET", alone=""), ((ETHEREUM, 0.8),), False),
+    (Kind("Address", "ADDRESS", alone=""), ADDRESSES, False),
+    (Kind("LooseAddress", "ADDRESS"), LOOSE, False),
+    (Kind("Postcode", "ADDRESS"), POSTCODES, False),
+    (Kind("DateOfBirth", "DATE_OF_BIRTH"), tuple((date, 0.5) for date in DATES), True),
+)
+
 
 class Recognizer:
     """A recogniser with its label, its context words and its shapes for the prefilter."""
@@ -58,11 +66,11 @@ class Recognizer:
         """Presidio's results for `text`, without use of context."""
         return self.engine.analyze(text, self._entities, None)
 
-    def counts_alone(self, value: str) -> bool:
-        """Whether the value needs no context word."""
+    def counts_alone(self, value: str, checked: bool) -> bool:
+        """Whether the value needs no context word; `checked` says that its check digit is right."""
         if self.alone is None:
             return False
-        return not self.alone.pattern or self.alone.fullmatch(value) is not None
+        return self.alone.fullmatch(value.upper() if checked else value) is not None
 
 
 def re2_shape(pattern: str, flags: str) -> str:
@@ -119,20 +127,9 @@ def build(labels: frozenset[str], countries: frozenset[str]) -> list[Recognizer]
             continue
         if factory is not None:
             found.append(_recognizer(kind, _engine(kind.recognizer, factory)))
-    if "CRYPTO_WALLET" in labels:
-        kind = Kind("Ethereum", "CRYPTO_WALLET", alone="")
-        found.append(_recognizer(kind, _patterns("CRYPTO_WALLET", ((ETHEREUM, 0.8),))))
-    if "ADDRESS" in labels:
-        found.append(
-            _recognizer(Kind("Address", "ADDRESS", alone=""), _patterns("ADDRESS", ADDRESSES))
-        )
-    if "DATE_OF_BIRTH" in labels:
-        dates = tuple((pattern, 0.5) for pattern in DATES)
-        found.append(
-            _recognizer(
-                Kind("DateOfBirth", "DATE_OF_BIRTH"), _patterns("DATE_OF_BIRTH", dates, True)
-            )
-        )
+    for kind, patterns, ignore_case in OWN:
+        if kind.label in labels:
+            found.append(_recognizer(kind, _patterns(kind.label, patterns, ignore_case)))
     return found
 
 
@@ -168,6 +165,7 @@ def _recognizer(kind: Kind, engine: PatternRecognizer) -> Recognizer:
     shapes = SHAPES.get(kind.recognizer) or tuple(
         re2_shape(pattern.regex, flags) for pattern in engine.patterns
     )
-    before = 30 if kind.label == "DATE_OF_BIRTH" else 60
-    words = words_for(kind.label, engine.context or ())
+    before = 30 if kind.label in {"ADDRESS", "DATE_OF_BIRTH"} else 60
+    own = engine.context or ()
+    words = CONTEXT["POSTCODE"] if kind.recognizer == "Postcode" else words_for(kind.label, own)
     return Recognizer(kind, engine, shapes, Words(words, before) if words else None)

@@ -121,7 +121,7 @@ def _score(
         distance = recognizer.words.distance(lower, start, end)
     if distance is not None:
         return min(0.99, 0.65 + 0.2 * raw + 0.1 * max(0, 30 - distance) / 30)
-    return 0.6 + 0.25 * raw if recognizer.counts_alone(value) else 0.0
+    return 0.6 + 0.25 * raw if recognizer.counts_alone(value, raw == 1.0) else 0.0
 
 
 def _plausible(label: str, value: str, lower: str, start: int, end: int) -> bool:
