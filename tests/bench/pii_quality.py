@@ -98,9 +98,13 @@ def score_pii(rows: list[dict[str, Any]], errors: bool) -> None:
                         print("wrong", label, repr(text[start:end]), "in", repr(text[:160]))
         print(f"\n{title:16} {'marked':>7} {'recall':>7} {'precision':>9} {'F1':>6} {'exact':>6}")
         for label in [*sorted(set(hit) | set(missed) | set(wrong)), "all"]:
-            h, m, w, e = (sum(c.values()) if label == "all" else c[label] for c in (hit, missed, wrong, exact))
+            h, m, w, e = (
+                sum(c.values()) if label == "all" else c[label] for c in (hit, missed, wrong, exact)
+            )
             f1 = rate(2 * h, 2 * h + m + w)
-            print(f"{label:16} {h + m:7} {rate(h, h + m):>7} {rate(h, h + w):>9} {f1:>6} {rate(e, h):>6}")
+            print(
+                f"{label:16} {h + m:7} {rate(h, h + m):>7} {rate(h, h + w):>9} {f1:>6} {rate(e, h):>6}"
+            )
 
 
 def score_secrets(rows: list[dict[str, Any]], errors: bool) -> None:
@@ -110,7 +114,9 @@ def score_secrets(rows: list[dict[str, Any]], errors: bool) -> None:
     for row in rows:
         guesses = found(detector, row["text"])
         if row["label"] == "secret":
-            right = any(g[0] < s["end"] and s["start"] < g[1] for g in guesses for s in row["spans"])
+            right = any(
+                g[0] < s["end"] and s["start"] < g[1] for g in guesses for s in row["spans"]
+            )
             hit, missed = hit + right, missed + (not right)
         else:
             right = not guesses
