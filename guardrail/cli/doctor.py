@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guardrail.cli.common import load_guard, policy_option
+from guardrail.content import Image, Text
 
 if TYPE_CHECKING:
     from guardrail.canaries import Canary
@@ -35,6 +36,7 @@ class Health:
 
     @property
     def well(self) -> bool:
+        """Whether it ran and found all that it must."""
         return self.state == "works" and not self.missed
 
 
@@ -67,32 +69,45 @@ def examine(cold: Guard, warm: Guard) -> list[Health]:
     for rule in cold.plan.rules:
         spec = rule.detector.spec
         report[spec.name] = Health(spec.name, "detector", spec.version, spec.model)
-    active = set(report)
     for canary in CANARIES:
         for guard, first in ((cold, True), (warm, False)):
             runs, hits = _screened(guard, canary)
             for run in runs:
                 if run.name in report:
                     _note(report[run.name], run, first)
-            if canary.detector not in active or (canary.through or "") not in {*active, ""}:
-                continue
-            if first:
+            if first and _is_expected(guard, canary):
                 health = report[canary.detector]
                 (health.found if canary.detector in hits else health.missed).append(canary.name)
     return list(report.values())
 
 
-def _screened(guard: Guard, canary: Canary) -> tuple[tuple[CheckRun, ...], set[str]]:
+def _is_expected(guard: Guard, canary: Canary) -> bool:
+    """Whether a rule of the policy looks where this canary is."""
+    through = {extractor.spec.name for extractor in guard.policy.extractors}
+    if canary.through is not None and canary.through not in through:
+        return False
+    rules = [r for r in guard.plan.rules if r.detector.spec.name == canary.detector]
+    if canary.text is not None:
+        typed, said = Text(canary.text), Text(canary.text, role="assistant", source="model")
+        return any(rule.sees(typed) or rule.sees(said) for rule in rules)
+    image = Image(b"")
+    return any(rule.sees(image) or rule.reads_pictures_of(image) for rule in rules)
+
+
+def _screened(guard: Guard, canary: Canary) -> tuple[list[CheckRun], set[str]]:
     """The checks that ran on a canary, and the detectors of the rules that it hit."""
     pictures = None if canary.file is None else [canary.picture()]
-    screening = guard.screen(canary.text, pictures, thorough=True)
+    done = [guard.screen(canary.text, pictures, thorough=True)]
+    if canary.text is not None:
+        done.append(guard.check(canary.text, thorough=True))
     detectors = {rule.id: rule.detector.spec.name for rule in guard.plan.rules}
     hits = {
         detectors[result.rule]
+        for screening in done
         for result in screening.verdict.rules
         if result.findings and result.rule in detectors
     }
-    return screening.record.stages[0].checks, hits
+    return [run for screening in done for run in screening.record.stages[0].checks], hits
 
 
 def _note(health: Health, run: CheckRun, first: bool) -> None:

@@ -85,27 +85,31 @@ def test(policies: tuple[str, ...]) -> None:
 def show(name: str) -> None:
     """Show a policy with everything that it leaves to defaults filled in."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
+    from rich.tree import Tree
 
     loaded = _load(name)
     console = Console(highlight=False)
-    console.print(f"[bold]{loaded.id}[/] {loaded.version}  mode {loaded.mode}  {loaded.file}")
     on_error, timeouts = loaded.on_error, loaded.timeouts
-    console.print(f"on_error: input {on_error.input}, output {on_error.output}")
-    console.print(f"timeout_ms: text {timeouts.text}, image {timeouts.image}")
-    console.print("limits: " + ", ".join(f"{k} {v}" for k, v in vars(loaded.limits).items()))
+    top = Tree(f"[bold]{loaded.id}[/] {loaded.version}  mode {loaded.mode}  {escape(name)}")
+    top.add(f"on_error: input {on_error.input}, output {on_error.output}")
+    top.add(f"timeout_ms: text {timeouts.text}, image {timeouts.image}")
+    limits = top.add("limits")
+    for key, value in vars(loaded.limits).items():
+        limits.add(f"{key}: {'none' if value is None else value}")
     for extractor in loaded.extractors:
-        console.print(f"extract: {extractor.spec.name} ({extractor.spec.model})")
-    table = Table("line", "rule", "when", "check", "category", "from", "action", "severity", "mode")
+        top.add(f"extract: {extractor.spec.name}  {extractor.spec.model or ''}")
     for rule in loaded.rules:
-        first = [str(rule.line), rule.id, "\n".join(sorted(rule.when)), rule.detector.spec.name]
-        last = [rule.severity, str(loaded.mode_of(rule))]
+        where = ", ".join(sorted(rule.when))
+        mode = f"{loaded.mode_of(rule)}, severity {rule.severity}"
+        node = top.add(f"[bold]{rule.id}[/] (line {rule.line}): {rule.detector.spec.name} on {where}")
+        node.add(mode)
         for label, steps in rule.levels.items():
-            for action, at in steps:
-                shown = "all others" if label == "*" else label
-                table.add_row(*first, shown, f"{at:g}", str(action), *last)
-                first, last = ["", "", "", ""], ["", ""]
-    console.print(table)
+            actions = ", ".join(f"{action} from {at:g}" for action, at in steps)
+            node.add(f"{'all other categories' if label == '*' else label}: {actions}")
+        if rule.message:
+            node.add(f"says: {escape(rule.message)}")
+    console.print(top, soft_wrap=True)
 
 
 @policy.command()
