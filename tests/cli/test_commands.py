@@ -1,0 +1,237 @@
+"""The commands, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from guardrail.canaries import CANARIES, TEXT
+from guardrail.cli import main
+from guardrail.cli.drawing import chat, invoice, receipt
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GUARDRAIL_RECORDS", str(tmp_path / "records.jsonl"))
+    for name, draw in (("receipt", receipt), ("invoice", invoice), ("chat", chat)):
+        (tmp_path / f"{name}.png").write_bytes(draw())
+    (tmp_path / "broken.png").write_bytes(receipt()[:3000])
+    return tmp_path
+
+
+def guardrail(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_check_allows_and_says_so(folder: Path) -> None:
+    done = guardrail("check", "--prompt", "hello", "--image", folder / "receipt.png")
+    assert done.exit_code == 0, done.output
+    assert re.search(r"input: allow", done.output)
+    assert "ocr on images/0" in done.output
+
+
+def test_check_blocks_with_exit_10(folder: Path) -> None:
+    done = guardrail("check", "--image", folder / "invoice.png")
+    assert done.exit_code == 10
+    assert "injection" in done.output
+
+
+def test_check_redacts_the_answer(folder: Path) -> None:
+    done = guardrail("check", "--output", "pay to 4111 1111 1111 1111 please")
+    assert done.exit_code == 0
+    assert "pay to [CARD] please" in done.output
+
+
+def test_check_prints_records_as_json(folder: Path) -> None:
+    done = guardrail("check", "--prompt", TEXT, "--json")
+    (record,) = json.loads(done.output)
+    assert record["stages"][0]["action"] == "block"
+    assert record["schema_version"] == 1
+    assert "system prompt" not in done.output
+
+
+def test_check_blocks_what_it_cannot_open(folder: Path) -> None:
+    done = guardrail("check", "--image", folder / "broken.png")
+    assert done.exit_code == 10
+    assert "cut off" in done.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check"], ["check", "--prompt", "x", "--policy", "nowhere.yaml"]]
+)
+def test_usage_errors_end_with_2(folder: Path, arguments: list[str]) -> None:
+    assert guardrail(*arguments).exit_code == 2
+
+
+def test_explain_says_why_and_draws_the_boxes(folder: Path) -> None:
+    blocked = guardrail("check", "--image", folder / "invoice.png")
+    record = re.search(r"gr_\w+", blocked.output)
+    assert record is not None
+    done = guardrail("explain", record[0], "--image", folder / "invoice.png")
+    assert done.exit_code == 0, done.output
+    flat = done.output.replace("\n", " ")
+    assert re.search(r"injection \(.*default.yaml:\d+\) ended as hit: block", flat)
+    assert "found by injection" in flat
+    assert "1 boxes drawn" in flat
+    assert (folder / "invoice.explained.png").exists()
+    other = guardrail("explain", record[0], "--image", folder / "receipt.png")
+    assert other.exit_code == 2
+    assert "not in that call" in other.output
+    assert guardrail("explain", "gr_unknown").exit_code == 2
+
+
+def scan_rows(folder: Path) -> Path:
+    path = folder / "in.jsonl"
+    lines = [
+        {"id": "a", "prompt": "hello", "images": ["receipt.png"]},
+        {"id": "b", "prompt": TEXT},
+        {"prompt": "mine is 4111 1111 1111 1111", "output": "so 4111 1111 1111 1111"},
+        {"id": "d", "images": "chat.png"},
+        {"id": "e", "images": ["broken.png"]},
+    ]
+    text = "\n".join([json.dumps(line) for line in lines])
+    path.write_text(text + '\nno json\n{"id": "g", "images": ["gone.png"]}\n[1]\n', "utf-8")
+    return path
+
+
+def test_scan_gives_a_row_for_every_row(folder: Path) -> None:
+    out = folder / "out.jsonl"
+    done = guardrail("scan", scan_rows(folder), "-o", out, "--all-scores")
+    assert done.exit_code == 3
+    found = rows(out)
+    assert [row["id"] for row in found] == ["a", "b", 3, "d", "e", 6, "g", 8]
+    actions = [row["action"] for row in found]
+    assert actions == [
+        "allow",
+        "block",
+        "redact",
+        "redact",
+        "block",
+        "error",
+        "error",
+        "error",
+    ]
+    a, b, c, d, e, *_ = found
+    assert {"detector": "nsfw", "label": "nsfw", "hit": False}.items() <= a["findings"][0].items()
+    hit = next(f for f in b["findings"] if f["detector"] == "injection")
+    assert hit["hit"] is True
+    assert hit["where"] == {"part": "prompt", "start": 0, "end": len(TEXT)}
+    assert c["redacted"] == {"prompt": "mine is [CARD]", "output": "so [CARD]"}
+    card = next(f for f in d["findings"] if f["label"] == "CARD")
+    assert card["where"]["part"] == "images/0"
+    assert len(card["where"]["box"]) == 4
+    limits = next(rule for rule in e["rules"] if rule["id"] == "limits")
+    assert (limits["status"], limits["action"]) == ("error", "block")
+    assert all("ms" in row for row in (a, b, c, d, e))
+
+
+def test_scan_goes_on_where_it_stopped(folder: Path) -> None:
+    out = folder / "out.jsonl"
+    guardrail("scan", scan_rows(folder), "-o", out)
+    whole = out.read_text("utf-8")
+    cut = whole.splitlines(keepends=True)
+    out.write_text("".join(cut[:3]) + cut[3][:20], "utf-8")
+    done = guardrail("scan", scan_rows(folder), "-o", out)
+    assert "3 rows are there already" in done.output.replace("\n", " ")
+
+    def timeless(text: str) -> list[Any]:
+        return [
+            {k: v for k, v in json.loads(line).items() if k != "ms"} for line in text.splitlines()
+        ]
+
+    assert timeless(out.read_text("utf-8")) == timeless(whole)
+    assert done.exit_code == 3
+
+
+def test_scan_reads_other_peoples_fields(folder: Path) -> None:
+    source, out = folder / "in.jsonl", folder / "out.jsonl"
+    source.write_text('{"text": "hello", "file": "receipt.png", "key": 7}\n', "utf-8")
+    done = guardrail(
+        "scan",
+        source,
+        "-o",
+        out,
+        "--prompt-field",
+        "text",
+        "--image-field",
+        "file",
+        "--id-field",
+        "key",
+    )
+    assert done.exit_code == 0
+    assert rows(out)[0]["id"] == 7
+
+
+def test_doctor_finds_every_check_well() -> None:
+    done = guardrail("doctor", "--json")
+    assert done.exit_code == 0, done.output
+    report = {health["name"]: health for health in json.loads(done.output)}
+    assert {canary.detector for canary in CANARIES} <= set(report)
+    assert {health["state"] for health in report.values()} == {"works"}
+
+
+def test_doctor_says_what_is_missing(folder: Path) -> None:
+    policy = folder / "policy.yaml"
+    policy.write_text(
+        "apiVersion: guardrail/v1\npolicy: {id: p}\nrules:\n"
+        '  - {id: n, when: input, check: {use: nsfw, model: "hf:./no-such-folder",'
+        " unsafe_classes: [x]}, action: block}\n",
+        "utf-8",
+    )
+    done = guardrail("doctor", "--policy", policy, "--json")
+    assert done.exit_code == 1
+    (health,) = [h for h in json.loads(done.output) if h["name"] == "nsfw"]
+    assert health["state"] != "works"
+    assert health["missed"] == ["explicit picture"]
+
+
+def test_demo_tells_its_story(tmp_path: Path) -> None:
+    done = guardrail("demo", "--out", tmp_path / "pictures")
+    assert done.exit_code == 0, done.output
+    assert "blocked: injection" in done.output
+    assert "the model got a redacted picture" in done.output
+    assert (tmp_path / "pictures" / "3.redacted.png").exists()
+
+
+def test_policies_are_tested_by_command() -> None:
+    done = guardrail("policy", "test", "default", "strict", "monitor")
+    assert done.exit_code == 0, done.output
+    assert re.search(r"17 passed, 0 failed", done.output)
+
+
+def test_a_failing_policy_test_says_why(folder: Path) -> None:
+    policy = folder / "policy.yaml"
+    policy.write_text(
+        "apiVersion: guardrail/v1\npolicy: {id: p}\nrules:\n"
+        "  - {id: w, when: input, check: {use: keywords, words: [plum]}, action: block}\n"
+        "tests:\n  - {prompt: an apple, expect: block}\n  - {prompt: a plum, expect: {w: block}}\n",
+        "utf-8",
+    )
+    done = guardrail("policy", "test", policy)
+    assert done.exit_code == 1
+    assert "expected block, got allow" in done.output
+    assert "1 passed, 1 failed" in done.output
+
+
+def test_a_policy_is_shown_with_its_defaults() -> None:
+    done = guardrail("policy", "show", "default")
+    assert done.exit_code == 0
+    for word in ("explicit-pictures", "timeout_ms", "max_images", "CARD"):
+        assert word in done.output
+
+
+def test_a_wrong_policy_names_the_line(folder: Path) -> None:
+    policy = folder / "policy.yaml"
+    policy.write_text("apiVersion: guardrail/v1\npolicy: {id: p}\nrules:\n  - {id: x}\n", "utf-8")
+    done = guardrail("policy", "check", policy)
+    assert done.exit_code == 2
+    assert f"{policy}:4: rules[0]" in done.output
