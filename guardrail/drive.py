@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from guardrail.cache import Cache
@@ -69,12 +69,18 @@ class Pool:
             work()
 
 
+@lru_cache(maxsize=1)
+def shared_pool() -> Pool:
+    """The pool of all guards that do not ask for one of their own."""
+    return Pool()
+
+
 class Runner:
     """Runs jobs: from the cache, from one that is under way with the same key, or in the pool."""
 
     def __init__(self, cache: Cache, pool: Pool | None = None) -> None:
         self.cache = cache
-        self._pool = pool or Pool()
+        self._pool = pool or shared_pool()
         self._under_way: dict[bytes, Future[Result]] = {}
         self._lock = threading.Lock()
 

@@ -60,8 +60,8 @@ class Guard:
     `policy` is the name of a shipped policy, a path to a YAML file, a mapping of the same shape,
     or a Policy. A `sink` is called with the Record of every call; what it raises is logged by
     type and goes no further. `cache` keeps results of checks; `digest_key` is the secret for its
-    keys when several processes share it. `workers` bounds the threads that checks run in. Safe to
-    use from several threads and event loops at once.
+    keys when several processes share it. `workers` gives it so many threads of its own for checks;
+    otherwise all guards share theirs. Safe to use from several threads and event loops at once.
     """
 
     def __init__(
@@ -84,7 +84,8 @@ class Guard:
         self.sinks = tuple(sinks)
         self.telemetry = Telemetry(tracer_provider, meter_provider)
         self.plan = Plan(self.policy, Digester(digest_key))
-        self.runner = Runner(cache if cache is not None else MemoryCache(), Pool(workers))
+        pool = None if workers is None else Pool(workers)
+        self.runner = Runner(MemoryCache() if cache is None else cache, pool)
 
     @overload
     def __call__(self, function: F, /) -> F: ...

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from guardrail import Guard, Image, Stage, Text, View
+from guardrail.cache import MemoryCache
 from tests.bench import pictures
 
 
@@ -91,7 +92,8 @@ def main() -> None:
         runs = 3 if "A4" in name else 7
 
         def fresh(picture: bytes = picture) -> None:
-            Guard(guard.policy).screen(images=[picture])
+            guard.runner.cache = MemoryCache()
+            guard.screen(images=[picture])
 
         guarded, by_hand = in_turn(runs, fresh, lambda p=picture: bare(guard, None, p))
         row(name, guarded, by_hand)
@@ -99,7 +101,8 @@ def main() -> None:
         text = pictures.sentence(0, size)[:size]
 
         def fresh_text(text: str = text) -> None:
-            Guard(guard.policy).screen(text)
+            guard.runner.cache = MemoryCache()
+            guard.screen(text)
 
         guarded, by_hand = in_turn(15, fresh_text, lambda t=text: bare(guard, t, None))
         row(f"{size // 1000} kB of text", guarded, by_hand)
