@@ -72,8 +72,9 @@ def parse(text: str, file: str) -> Document:
     """Parse a policy file. Raises PolicyError with every mistake of form."""
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise PolicyError([Mistake(file, 1, "", "the file is over 1 MiB")])
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             raise PolicyError([Mistake(file, 1, "", "the file is empty")])
@@ -87,7 +88,8 @@ def parse(text: str, file: str) -> Document:
         )
         raise PolicyError([Mistake(file, 1, "", message)]) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if walk.mistakes:
         raise PolicyError(walk.mistakes)
     return Document(file, data, walk.lines)

@@ -55,7 +55,9 @@ class About(_Entry):
     """Which policy this is."""
 
     id: Identifier
-    version: Annotated[str, BeforeValidator(_as_text)] = "1"
+    version: Annotated[
+        str, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "number"]})
+    ] = "1"
     owner: str | None = None
     description: str | None = None
 

@@ -86,7 +86,8 @@ class _Build:
     def policy(self) -> Policy:
         entry = self._validated(PolicyFile, self.document.data, ())
         if entry is None:
-            raise PolicyError(self.mistakes)
+            self._look_at_sound_rules()
+            raise PolicyError(sorted(self.mistakes, key=lambda mistake: mistake.line))
         extractors, extractor_arguments = self._extractors(entry.extract)
         rules = [self._rule(i, rule, bool(extractors)) for i, rule in enumerate(entry.rules)]
         self._unique_ids(entry)
@@ -108,6 +109,17 @@ class _Build:
             tests=tuple(tests),
         )
 
+    def _look_at_sound_rules(self) -> None:
+        """The file's form is wrong somewhere: say what else is wrong in rules of right form."""
+        data = self.document.data
+        rules = data.get("rules") if isinstance(data, dict) else None
+        for index, rule in enumerate(rules if isinstance(rules, list) else []):
+            try:
+                entry = RuleEntry.model_validate(rule)
+            except ValidationError:
+                continue
+            self._rule(index, entry, reads_pictures=True)
+
     def _add(self, path: Path, message: str, hint: str = "") -> None:
         self.mistakes.append(self.document.mistake(path, message, hint))
 
@@ -115,12 +127,13 @@ class _Build:
         try:
             return model.model_validate(data)
         except ValidationError as error:
-            seen: set[Path] = set()
+            problems: dict[Path, Any] = {}
             for problem in error.errors(include_url=False):
-                place = (*path, *_place(data, problem["loc"]))
-                if place not in seen:
-                    seen.add(place)
-                    self._add(place, *_words(problem, model, data))
+                problems.setdefault((*path, *_place(data, problem["loc"])), problem)
+            for place, problem in problems.items():
+                inner = any(len(p) > len(place) and p[: len(place)] == place for p in problems)
+                if not inner or problem["type"] == "missing":
+                    self._add(place, *_words(problem, model))
             return None
 
     def _extractors(
@@ -230,7 +243,7 @@ class _Build:
         if entry.action is None:
             self._add(
                 path,
-                "this rule says not what to do",
+                "this rule does not say what to do",
                 "add `action: block`, `threshold: {flag: 0.5, block: 0.9}` or `categories:`",
             )
             return {}
@@ -328,7 +341,7 @@ def _place(data: Any, loc: Sequence[str | int]) -> Path:
     return tuple(place)
 
 
-def _words(problem: Any, model: type[BaseModel], data: Any) -> tuple[str, str]:
+def _words(problem: Any, model: type[BaseModel]) -> tuple[str, str]:
     """A pydantic problem in plain words, and what would be right."""
     kind, loc = problem["type"], problem["loc"]
     if kind == "extra_forbidden":
@@ -353,9 +366,15 @@ def _words(problem: Any, model: type[BaseModel], data: Any) -> tuple[str, str]:
         "less_than_equal": f"must be at most {context.get('le')}",
         "too_short": "must not be empty",
         "string_too_long": f"must have at most {context.get('max_length')} characters",
-        "string_pattern_mismatch": "has characters or a length that are not allowed here",
+        "string_pattern_mismatch": "has characters that are not allowed here",
     }.get(kind, problem["msg"])
-    return f"{said}, not {_shown(problem['input'])}", ""
+    return f"{said}, not {_shown(problem['input'])}", _FORMS.get(loc[-1] if loc else "", "")
+
+
+_FORMS: Mapping[str | int, str] = {
+    "id": "use letters, digits, dots, dashes and underscores, at most 80 of them",
+    "message": "one line of at most 300 characters",
+}
 
 
 def _shown(value: Any) -> str:

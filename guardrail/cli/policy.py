@@ -102,7 +102,9 @@ def show(name: str) -> None:
     for rule in loaded.rules:
         where = ", ".join(sorted(rule.when))
         mode = f"{loaded.mode_of(rule)}, severity {rule.severity}"
-        node = top.add(f"[bold]{rule.id}[/] (line {rule.line}): {rule.detector.spec.name} on {where}")
+        node = top.add(
+            f"[bold]{rule.id}[/] (line {rule.line}): {rule.detector.spec.name} on {where}"
+        )
         node.add(mode)
         for label, steps in rule.levels.items():
             actions = ", ".join(f"{action} from {at:g}" for action, at in steps)
