@@ -37,12 +37,13 @@ def ocr(
 
     def run(image: Image) -> list[Text]:
         models = load_engine(engine, threads)
-        lines: dict[str, Line] = {}
+        lines: list[Line] = []
         for frame in image.picture.sampled():
+            earlier = {line.text for line in lines}
             picture = image.picture.rgb(frame=frame)
-            for line in read_picture(picture, models, max_side, min_confidence):
-                lines.setdefault(line.text, line.on(frame))
-        return as_text(image, lines.values())
+            read = read_picture(picture, models, max_side, min_confidence)
+            lines += [line.on(frame) for line in read if line.text not in earlier]
+        return as_text(image, lines)
 
     spec = Spec(
         name="ocr",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 SQUEEZE = 0.62  # long lines are read at this width first ...
 SURE = 0.93  # ... and once more at full width unless the mean confidence is this high
 LONG = 480  # pixels of width at height 48 from which a line counts as long
-TILE_FROM = 1.5  # pictures this many times larger than max_side are looked through in tiles, too
+TILE_FROM = 2.2  # pictures this many times larger than max_side are looked through in tiles, too
+TILES = 3  # along the longer side at most: beyond that the picture is scaled down
 MAX_WIDTH = 4_800
 SHORT_NOISE = 0.8  # confidence that a text of one or two characters must have
 
@@ -42,23 +44,31 @@ def read_picture(
 
 def _find(pixels: Array, engine: Engine, max_side: int) -> list[Array]:
     """The corners of all lines: in the picture as a whole, and in tiles of a large one."""
+    height, width = pixels.shape[:2]
+    small, scale = _shrunk(pixels, max_side)
+    found = [corners / scale for corners in engine.find(small)]
+    if scale * TILE_FROM >= 1:
+        return found
+    side = max(max_side, ceil(max(height, width) / (TILES - (TILES - 1) / 8)))
+    for x, y in _tiles(width, height, side):
+        tile, shrunk = _shrunk(pixels[y : y + side, x : x + side], max_side)
+        for corners in engine.find(tile):
+            moved = corners / shrunk + (x, y)
+            if not any(_covers(known, moved) for known in found):
+                found.append(moved)
+    return found
+
+
+def _shrunk(pixels: Array, max_side: int) -> tuple[Array, float]:
+    """The picture with its longer side at most `max_side`, and the scale."""
     import cv2
 
     height, width = pixels.shape[:2]
     scale = min(1.0, max_side / max(height, width))
-    small = pixels
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    found = [corners / scale for corners in engine.find(small)]
-    if scale * TILE_FROM >= 1:
-        return found
-    for x, y in _tiles(width, height, max_side):
-        for corners in engine.find(pixels[y : y + max_side, x : x + max_side]):
-            moved = corners + (x, y)
-            if not any(_covers(known, moved) for known in found):
-                found.append(moved)
-    return found
+    if scale == 1:
+        return pixels, scale
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), scale
 
 
 def _tiles(width: int, height: int, side: int) -> Iterator[tuple[int, int]]:
