@@ -92,6 +92,8 @@ def score_pii(rows: list[dict[str, Any]], errors: bool) -> None:
             for start, end, label in guesses:
                 if single and label != asked:
                     continue
+                if label == "DATE_OF_BIRTH" and any(s["type"] == "DATE_TIME" for s in row["spans"]):
+                    continue  # the data marks every date
                 if not any(s[2] == label and start < s[1] and s[0] < end for s in spans):
                     wrong[label] += 1
                     if errors:

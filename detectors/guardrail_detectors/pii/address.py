@@ -16,9 +16,10 @@ ENGLISH = (
     r"|Terrace|Ter|Parkway|Pkwy|Highway|Hwy|Circle|Cir|Trail|Crescent|Gardens|Grove|Mews|Close|Way)"
 )
 GERMANIC = (
-    r"(?:straße|strasse|str\.|weg|platz|allee|gasse|damm|ufer|ring|straat|laan|plein|kade|dreef"
-    r"|gatan|vägen|gade|vej|veien|gata|katu|tie)"
+    r"(?:straße|strasse|str\.|weg|platz|allee|gasse|damm|ufer|straat|laan|plein|kade|dreef"
+    r"|gatan|vägen|gade|vej|veien|gata|katu)"
 )
+NO_STREET = r"(?:Arbeits|Sitz|Steh|Stell|Park|Spiel|Tabellen|Speicher)platz|Brigade|Dekade|Arkade"
 FRENCH = r"(?:[Rr]ue|[Aa]venue|av\.|[Bb]oulevard|[Bb]d|[Pp]lace|[Cc]hemin|all[ée]e|impasse|quai|cours|route)"
 ROMANCE = (
     r"(?:Calle|C/|Avenida|Avda\.?|Av\.|Paseo|Plaza|Camino|Via|Viale|Piazza|Corso|Largo|Rua|Travessa"
@@ -30,12 +31,12 @@ ADDRESSES = (
     (
         rf"(?<![\w.,/\-])\d{{1,5}}[A-Za-z]?(?:[\-/]\d{{1,4}})? (?:[NSEW]\.? )?(?:{NAME} |\d{{1,3}}(?:st|nd|rd|th) )"
         rf"{{1,4}}?{ENGLISH}\b\.?{UNIT}(?:{ZIP}|(?:{GAP}{NAME}){{0,2}}{GAP}{UK_POSTCODE})?",
-        0.75,
+        0.8,
     ),
     (
-        rf"(?<!\w)(?:\d{{1,4}} )?(?:{NAME} ){{0,2}}[A-ZÀ-ÖØ-Þ]?[\w\-]{{1,30}}{GERMANIC} \d{{1,4}}"
+        rf"(?<!\w)(?:\d{{1,4}} )?(?:{NAME} ){{0,2}}(?!{NO_STREET})[A-ZÀ-ÖØ-Þ][\w\-]{{1,30}}{GERMANIC} \d{{1,4}}"
         rf"(?: ?[a-zA-Z]\b)?{TOWN}",
-        0.75,
+        0.8,
     ),
     (
         rf"(?<!\w)(?:Am|An der|Auf der|Im|In der|Zum|Zur|Unter den|Alte|Neue|Große|Kleine) {NAME} \d{{1,4}}"
@@ -45,17 +46,17 @@ ADDRESSES = (
     (
         rf"(?<![\w.,])\d{{1,4}}(?: ?(?:bis|ter))?,? {FRENCH} (?:(?:de la|de|du|des|d'|de l'|la|le|les) ?)?"
         rf"{NAME}(?:[ \-](?:{NAME}|de|la|du)){{0,4}}(?:{GAP}\d{{5}} {NAME}(?: {NAME})?)?",
-        0.75,
+        0.8,
     ),
     (
         rf"(?<!\w){ROMANCE} (?:(?:de la|de los|del|de|da|do|dos|della|dei|d') ?)?{NAME}"
         rf"(?: (?:{NAME}|de|la|del|da|do|e|y)){{0,4}},? (?:n[º°.o]{{1,2}} ?)?\d{{1,4}}(?!\d){TOWN}",
-        0.75,
+        0.8,
     ),
     (
         r"(?<!\w)(?:(?i:P\.? ?O\.? Box|Postfach|Postbox|Postboks|Bo[iî]te [Pp]ostale|Apartado(?: de [Cc]orreos)?"
         rf"|Casella [Pp]ostale|Caixa [Pp]ostal) \d{{1,6}}\b)(?:{ZIP})?",
-        0.75,
+        0.8,
     ),
     (
         rf"(?<!\w)(?i:(?:(?:PSC|Unit|CMR) \d{{3,5}},? Box \d{{3,5}}|US(?:S|NS|CGC|NV) [\w\-]{{2,20}}){GAP}"
@@ -66,9 +67,9 @@ ADDRESSES = (
 )
 # These count only beside a word such as "address".
 LOOSE = (
-    (rf"(?<![\w.,/\-])\d{{1,5}}[a-zA-Z]? (?:{NAME}[ ]?){{1,5}}(?<! )(?: \d{{1,4}}\b)?{UNIT}", 0.4),
-    (rf"(?<!\w){NAME}(?: {NAME}){{0,4}},? \d{{1,4}}[a-zA-Z]?\b(?![.,:]\d){UNIT}{TOWN}", 0.4),
-    (r"[一-鿿ぁ-ヿ]{2,20}\d{1,4}(?:[\-丁目番地号号弄室]{1,2}\d{0,4}){0,4}", 0.4),
+    (rf"(?<![\w.,/\-])\d{{1,5}}[a-zA-Z]? (?:{NAME}[ ]?){{1,5}}(?<! )(?: \d{{1,4}}\b)?{UNIT}", 0.05),
+    (rf"(?<!\w){NAME}(?: {NAME}){{0,4}},? \d{{1,4}}[a-zA-Z]?\b(?![.,:]\d){UNIT}{TOWN}", 0.05),
+    (r"[一-鿿ぁ-ヿ]{2,20}\d{1,4}(?:[\-丁目番地号号弄室]{1,2}\d{0,4}){0,4}", 0.05),
 )
 POSTCODES = (
     (r"(?<![\w.,/\-])\d{5}(?:-\d{3,4})?(?![\w/\-])(?![.,]\d)", 0.4),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from guardrail_detectors.pii.address import ADDRESSES, LOOSE, POSTCODES
@@ -64,7 +63,8 @@ class Recognizer:
 
     def find(self, text: str) -> list[RecognizerResult]:
         """Presidio's results for `text`, without use of context."""
-        return self.engine.analyze(text, self._entities, None)
+        results: list[RecognizerResult] = self.engine.analyze(text, self._entities, None)
+        return results
 
     def counts_alone(self, value: str, checked: bool) -> bool:
         """Whether the value needs no context word; `checked` says that its check digit is right."""
@@ -133,13 +133,13 @@ def build(labels: frozenset[str], countries: frozenset[str]) -> list[Recognizer]
     return found
 
 
-def _engine(name: str, factory: Callable[..., Any]) -> PatternRecognizer:
+def _engine(name: str, factory: Any) -> PatternRecognizer:
     from presidio_analyzer import Pattern
 
     if name == "EmailRecognizer":
-        return factory(patterns=[Pattern("e-mail, RFC 5321 lengths", EMAIL, 0.5)])  # type: ignore[no-any-return]
+        return factory(patterns=[Pattern("e-mail, RFC 5321 lengths", EMAIL, 0.5)])
     if name == "InPanRecognizer":  # the weakest pattern takes quadratic time
-        return factory(patterns=factory.PATTERNS[:2])  # type: ignore[attr-defined,no-any-return]
+        return factory(patterns=factory.PATTERNS[:2])
     engine: PatternRecognizer = factory()
     return engine
 
@@ -147,7 +147,7 @@ def _engine(name: str, factory: Callable[..., Any]) -> PatternRecognizer:
 def _patterns(
     entity: str, patterns: tuple[tuple[str, float], ...], ignore_case: bool = False
 ) -> PatternRecognizer:
-    import regex
+    import regex  # type: ignore[import-untyped]
     from presidio_analyzer import Pattern, PatternRecognizer
 
     flags = regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0)
@@ -159,7 +159,7 @@ def _patterns(
 
 
 def _recognizer(kind: Kind, engine: PatternRecognizer) -> Recognizer:
-    import regex
+    import regex  # type: ignore[import-untyped]
 
     flags = "ims" if engine.global_regex_flags & regex.IGNORECASE else "ms"
     shapes = SHAPES.get(kind.recognizer) or tuple(

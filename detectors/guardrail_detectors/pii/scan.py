@@ -12,13 +12,17 @@ from guardrail_detectors.pii.cards import Cards
 from guardrail_detectors.pii.context import Words, words_for
 from guardrail_detectors.pii.normal import plain_text
 from guardrail_detectors.pii.phone import Phones
-from guardrail_detectors.pii.recognizers import Recognizer, build
+from guardrail_detectors.pii.recognizers import OWN, Recognizer, build
 
+OWN_KINDS = frozenset(kind for kind, _, _ in OWN)
 BLOCK = 4_096  # characters looked at together, so that no pattern's cost grows with the text
 MARGIN = 384  # longest value (an e-mail address) with its context, on both sides of a block
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _IN_URL = re.compile(r"[a-z][a-z0-9+.\-]*://[^\s/]*$")
-_VERSION = re.compile(r"(?:\bv|version|release|ver\.?|build|rev|==|>=|@|§|section|chapter)\s*$")
+_VERSION = re.compile(
+    r"(?:\bv|version|release|ver\.?|build|rev(?:ision)?|firmware|fw|software|driver|kernel|patch"
+    r"|update|model|==|>=|@|§|section|chapter)[\s:]*$"
+)
 
 
 class Hit(NamedTuple):
@@ -36,7 +40,7 @@ class Scanner:
     def __init__(
         self, labels: frozenset[str], countries: frozenset[str], regions: Sequence[str]
     ) -> None:
-        import re2  # type: ignore[import-untyped]
+        import re2
 
         self.recognizers = build(labels, countries)
         self._digits = [
@@ -89,7 +93,8 @@ class Scanner:
         for index in sorted(shaped):
             recognizer = self.recognizers[index]
             if recognizer.kind.alone is not None or index in worded:
-                yield from self._recognize(recognizer, spaced, lower)
+                subject = text if recognizer.kind in OWN_KINDS else spaced
+                yield from self._recognize(recognizer, subject, lower)
         if self._card in present:
             for finder in self._digits:
                 for start, end, label, score in finder.find(text, lower):

@@ -192,7 +192,7 @@ KEY_NAME = (
     r"|license|master|private|secret|service|session|shared|signing|storage|subscription)"
     r"[_\-. ]?(?:key|token|secret)|secret|token|credentials?|apikey|[\w\-]{1,30}[_\-]key)"
 )
-NAME_TAIL = r"[\w\-]{0,20}"
+NAME_TAIL = r"(?P<t>[\w\-]{0,20})"
 
 GENERIC = [
     Format(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -10,6 +11,13 @@ from guardrail_detectors.pii.normal import Plain, plain_text
 from guardrail_detectors.secrets.formats import FORMATS, Format
 
 PEM_LIMIT = 20_000  # characters of a key block; RSA with 16384 bits has 12,700
+
+# Endings of names that hold something about a secret, not the secret.
+ABOUT = re.compile(
+    rb"(?:age|algorithm|count|expir\w*|field|file|format|help|hint|label|length|limit|max|min|name"
+    rb"|path|pattern|policy|prompt|regex|reset|rotation|size|ttl|type|ur[il]|version)s?$",
+    re.IGNORECASE,
+)
 
 
 class Hit(NamedTuple):
@@ -25,14 +33,15 @@ class Scanner:
     """All formats compiled: a set that says in one pass which of them occur, and each alone."""
 
     def __init__(self, formats: tuple[Format, ...]) -> None:
-        import re2  # type: ignore[import-untyped]
+        import re2
 
         options = re2.Options()
         options.max_mem = 256 << 20
         options.log_errors = False
         self.formats = formats
         self.alone: list[Any] = [re2.compile(f.pattern, options) for f in formats]
-        self.groups = [1 if pattern.groups else 0 for pattern in self.alone]
+        self.values = [pattern.groupindex.get("v", 0) for pattern in self.alone]
+        self.tails = [pattern.groupindex.get("t") for pattern in self.alone]
         self.set: Any = re2.Set.SearchSet(options)
         for form in formats:
             self.set.Add(form.pattern)
@@ -48,8 +57,10 @@ class Scanner:
         for index in present:
             if index == self.always:
                 continue
-            form, group = self.formats[index], self.groups[index]
+            form, group, tail = self.formats[index], self.values[index], self.tails[index]
             for match in self.alone[index].finditer(data):
+                if tail is not None and ABOUT.search(match.group(tail)):
+                    continue
                 start, end = match.span(group)
                 if not ascii_only:
                     start, end = _chars(data, start), _chars(data, end)
