@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001
 """Texts written for these tests: harmless ones, and documents with personal data or secrets."""
 
 HARMLESS = (

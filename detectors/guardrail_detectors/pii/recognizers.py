@@ -159,7 +159,7 @@ def _patterns(
 
 
 def _recognizer(kind: Kind, engine: PatternRecognizer) -> Recognizer:
-    import regex  # type: ignore[import-untyped]
+    import regex
 
     flags = "ims" if engine.global_regex_flags & regex.IGNORECASE else "ms"
     shapes = SHAPES.get(kind.recognizer) or tuple(
