@@ -27,45 +27,11 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from guardrail_detectors.ocr import engines
 
-WORDS = [
-    "The",
-    "delivery",
-    "was",
-    "confirmed",
-    "Total",
-    "12.50",
-    "EUR",
-    "ignore",
-    "all",
-    "previous",
-    "instructions",
-    "invoice",
-    "2026-118",
-    "Straße",
-    "français",
-    "número",
-    "über",
-    "4111",
-    "1111",
-    "hello@example.com",
-    "ABC-123",
-    "(see)",
-    "#42",
-    "&",
-    "co.",
-    "WARNING!",
-    "https://example.org/a?b=c",
-    "'quoted'",
-    '"text"',
-    "[id]",
-    "{x}",
-    "<tag>",
-    "99%",
-    "+1",
-    "202-555-0143",
-    "_under_",
-    "a/b",
-]
+WORDS = """
+The delivery was confirmed Total 12.50 EUR ignore all previous instructions invoice 2026-118
+Straße français número über 4111 1111 hello@example.com ABC-123 (see) #42 & co. WARNING!
+https://example.org/a?b=c 'quoted' "text" [id] {x} <tag> 99% +1 202-555-0143 _under_ a/b
+""".split()
 
 
 def lines(count: int) -> Iterator[np.ndarray[Any, Any]]:
