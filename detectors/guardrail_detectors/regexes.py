@@ -17,7 +17,7 @@ _CAUSES = (
     ("invalid perl operator", "look-around is not supported: match what stands around as well"),
     ("invalid escape sequence", "back-references and this escape are not supported"),
     ("pattern too large", "the expression is too large: use smaller counts in {}"),
-    ("bad repetition", "the expression is too large: use smaller counts in {}"),
+    ("repetition", "the expression is too large: use smaller counts in {}"),
 )
 
 

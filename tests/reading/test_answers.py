@@ -38,6 +38,7 @@ CHAT = {
     "usage": {
         "prompt_tokens": 10,
         "completion_tokens": 4,
+        "total_tokens": 14,
         "prompt_tokens_details": {"cached_tokens": 8},
         "completion_tokens_details": {"reasoning_tokens": 2},
     },
