@@ -53,7 +53,8 @@ def plain_char(char: str) -> str:
 def folded_char(char: str) -> str:
     """A character as words are compared: plain, without case or accents."""
     decomposed = unicodedata.normalize("NFKD", plain_char(char).casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", bare)
 
 
 def plain(text: str) -> Normalised:

@@ -121,8 +121,14 @@ def _bytes_as_text(data: bytes) -> str | None:
 
 
 def _is_readable(text: str) -> bool:
+    """Whether decoded bytes are words, or what may be decoded once more."""
+    if len(text) < 6 or not (text.isprintable() or "\n" in text):
+        return False
     letters = sum(char.isalpha() or char.isspace() for char in text)
-    return len(text) >= 6 and text.isprintable() | ("\n" in text) and letters >= 0.7 * len(text)
+    return letters >= 0.7 * len(text) or _ENCODED.fullmatch(text) is not None
+
+
+_ENCODED = re.compile(r"[A-Za-z0-9+/=_%&#;.\s-]{16,}+")
 
 
 def _base64(piece: str) -> str | None:

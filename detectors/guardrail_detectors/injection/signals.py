@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from guardrail_detectors.normalise import folded_char
+
 if TYPE_CHECKING:
     import re2
 
@@ -162,7 +164,7 @@ SIGNALS: tuple[Signal, ...] = (
         0.5,
         0.75,
         (
-            r"\b(?:your|the)\s*(?:new|only|real|true|actual|updated|next|primary|sole)\s*"
+            r"\b(?:your\s*(?:new|only|real|true|actual|updated|next|primary|sole)|the\s*(?:real|true|actual))\s*"
             r"(?:task|goal|instructions?|role|objective|job|mission|purpose|directive)s?\b",
             r"\bnew\s*(?:instructions?|rules?|directives?|orders?)\s*(?:[:;-]|are|is|below|follow|for\s*you)",
             r"\b(?:important|urgent|critical|attention|mandatory)\b[!:\s]{0,4}(?:new\s*)?"
@@ -273,8 +275,8 @@ SIGNALS: tuple[Signal, ...] = (
 
 # Words that show that a text speaks about attacks rather than being one.
 ABOUT = (
-    r"\bprompt\s*-?\s*injections?\b|\b(?:attackers?|researchers?|phishing|security\s*(?:team|course|training))\b"
-    r"|\b(?:what\s*does|meaning\s*of|explain|example\s*of|such\s*as|for\s*example|e\.g\.|called|phrase|known\s*as|defen[cs]e)\b"
+    r"\bprompt\s*-?\s*injections?\b|\b(?:attackers?|researchers?|phishing|security\s*(?:team|course"
+    r"|training))\b|\bwhat\s*does\b|\b(?:the\s*)?(?:meaning\s*of|phrase)\b"
 )
 
 
@@ -294,7 +296,7 @@ class _Signals:
         self._all = re2.Set.SearchSet(_options())
         self._single: list[tuple[int, re2._Regexp[bytes]]] = []
         for number, signal in enumerate(SIGNALS):
-            for pattern in signal.patterns:
+            for pattern in map(_folded, signal.patterns):
                 self._all.Add(pattern)
                 self._single.append((number, re2.compile(pattern.encode(), _options())))
         self._all.Add("")  # always matches, so that a failed search can be told from none
@@ -314,6 +316,11 @@ class _Signals:
 
     def is_about(self, data: bytes) -> bool:
         return self._about.search(data) is not None
+
+
+def _folded(pattern: str) -> str:
+    """A pattern with its words as folded text has them."""
+    return "".join(char if char.isascii() else folded_char(char) for char in pattern)
 
 
 def _options() -> re2.Options:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from guardrail_detectors.injection.signals import SIGNALS, Hit, load_signals
 from guardrail_detectors.normalise import CodePoints, utf8
 
-ABOUT_FACTOR = 0.55  # a passage that speaks about attacks keeps this much of its score
+ABOUT_FACTOR = 0.49  # a passage that speaks about attacks keeps this much of its score
 OBSCURED = 0.35  # weight of having been hidden, where there is something to hide
 
 _END = re.compile(r"[.!?。！？।]+[\s\"')\]]+|\n+")
@@ -39,7 +39,7 @@ def passages(text: str, trusted: bool, *, obscured: bool) -> Iterator[tuple[int,
                 continue
             start, end = bounds[sentence], bounds[min(last + 1, len(bounds) - 1)]
             score = _score(together, trusted, obscured)
-            if signals.is_about(utf8(text[max(0, start - 80) : end + 80])):
+            if not obscured and signals.is_about(utf8(text[max(0, start - 80) : end + 80])):
                 score *= ABOUT_FACTOR
             yield start, max(end, max(hit.end for hit in together)), score
 
