@@ -14,9 +14,11 @@ from guardrail.content import Image, Part
 class Cache(Protocol):
     """Where results are kept between calls; must be safe to use from several threads."""
 
-    def get(self, key: bytes) -> Any | None: ...
+    def get(self, key: bytes) -> Any | None:
+        """What is kept under the key, or None. Values are never None."""
 
-    def put(self, key: bytes, value: Any) -> None: ...
+    def put(self, key: bytes, value: Any) -> None:
+        """Keep a value, which may be dropped at any time."""
 
 
 class MemoryCache:
@@ -31,6 +33,7 @@ class MemoryCache:
         return len(self._kept)
 
     def get(self, key: bytes) -> Any | None:
+        """See Cache."""
         with self._lock:
             value = self._kept.get(key)
             if value is not None:
@@ -38,6 +41,7 @@ class MemoryCache:
             return value
 
     def put(self, key: bytes, value: Any) -> None:
+        """See Cache."""
         with self._lock:
             self._kept[key] = value
             self._kept.move_to_end(key)

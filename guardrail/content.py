@@ -116,10 +116,12 @@ class Content:
 
     @property
     def texts(self) -> tuple[Text, ...]:
+        """The text parts, in order."""
         return tuple(part for part in self.parts if isinstance(part, Text))
 
     @property
     def images(self) -> tuple[Image, ...]:
+        """The pictures, in order."""
         return tuple(part for part in self.parts if isinstance(part, Image))
 
     def replace(self, changed: Mapping[str, Part]) -> Content:
@@ -169,4 +171,5 @@ class Reply:
 
     @property
     def text(self) -> str:
+        """All texts of the answer, joined."""
         return "".join(part.text for part in self.content.texts)

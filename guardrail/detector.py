@@ -33,10 +33,12 @@ class View:
 
     @property
     def texts(self) -> tuple[Text, ...]:
+        """The text parts under test."""
         return tuple(part for part in self.parts if isinstance(part, Text))
 
     @property
     def images(self) -> tuple[Image, ...]:
+        """The pictures under test."""
         return tuple(part for part in self.parts if isinstance(part, Image))
 
 

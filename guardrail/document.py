@@ -38,6 +38,7 @@ class Document:
         return 1
 
     def mistake(self, path: Path, message: str, hint: str = "") -> Mistake:
+        """A mistake at a path of this file."""
         return Mistake(self.file, self.line(path), dotted(path), message, hint)
 
 

@@ -6,7 +6,6 @@ place. A check that is late is reported as not run; its result still fills the c
 
 from __future__ import annotations
 
-import asyncio
 import os
 import queue
 import threading
@@ -85,6 +84,7 @@ class Runner:
         self._lock = threading.Lock()
 
     def run(self, jobs: tuple[Job, ...]) -> tuple[Result, ...]:
+        """The results of the jobs, in their order; each waits for at most its own timeout."""
         begun = [self._begin(job) for job in jobs]
         start = time.monotonic()
         results = []
@@ -99,6 +99,9 @@ class Runner:
         return tuple(results)
 
     async def arun(self, jobs: tuple[Job, ...]) -> tuple[Result, ...]:
+        """The same without blocking the event loop."""
+        import asyncio
+
         begun = [self._begin(job) for job in jobs]
         start = time.monotonic()
         results = []

@@ -39,6 +39,7 @@ class Outcome:
 
     @property
     def stopped(self) -> bool:
+        """Whether the caller gets no answer."""
         return self.verdict.action.stops
 
 

@@ -38,7 +38,7 @@ def _named(key: str, *others: str) -> BeforeValidator:
     """A bare value stands for the same value under every key."""
 
     def spread(value: Any) -> Any:
-        return value if isinstance(value, dict) else {name: value for name in (key, *others)}
+        return value if isinstance(value, dict) else dict.fromkeys((key, *others), value)
 
     return BeforeValidator(spread)
 
@@ -104,6 +104,7 @@ class CheckEntry(BaseModel):
 
     @property
     def arguments(self) -> dict[str, Any]:
+        """What stands beside `use`."""
         return dict(self.model_extra or {})
 
 
@@ -197,7 +198,7 @@ class TestEntry(_Entry):
 class PolicyFile(_Entry):
     """A guardrail policy."""
 
-    apiVersion: Literal["guardrail/v1"]
+    apiVersion: Literal["guardrail/v1"]  # noqa: N815
     policy: About
     mode: ModeName = "enforce"
     on_error: OnErrorForm = OnErrorEntry()

@@ -42,10 +42,12 @@ class Screening:
 
     @property
     def action(self) -> Action:
+        """The action of the verdict."""
         return self.verdict.action
 
     @property
     def findings(self) -> tuple[Finding, ...]:
+        """What the enforced rules found."""
         return self.verdict.findings
 
     def raise_if_stopped(self) -> None:

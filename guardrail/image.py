@@ -279,10 +279,9 @@ def _deep_grey(picture: Pillow.Image) -> Pillow.Image:
     from PIL import Image as Pillow
 
     values = np.nan_to_num(np.asarray(picture).astype(np.float32), posinf=0.0, neginf=0.0)
+    top = 65535.0
     if picture.mode == "F":
         top = 1.0 if values.max(initial=0.0) <= 1.0 else 255.0
-    else:
-        top = 65535.0
     grey = np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
     return Pillow.fromarray(grey).convert("RGB")
 

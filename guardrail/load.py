@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any, TypeVar, get_args
 
@@ -260,7 +261,7 @@ class _Build:
         steps = sorted((_action(name), at) for name, at in given.items())
         if not steps:
             self._add(path, "no thresholds", "as in `{flag: 0.5, block: 0.9}`")
-        for (mild, low), (strict, high) in zip(steps, steps[1:], strict=False):
+        for (mild, low), (strict, high) in pairwise(steps):
             if mild is strict:
                 self._add(path, "redact and replace are one level", "keep one of them")
             elif high < low:

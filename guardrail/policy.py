@@ -39,6 +39,7 @@ class OnError:
     output: Action = Action.BLOCK
 
     def at(self, stage: Stage) -> Action:
+        """The action for a stage."""
         return self.input if stage is Stage.INPUT else self.output
 
 
@@ -103,6 +104,7 @@ class Scope:
     models: tuple[str, ...] = ()
 
     def covers(self, context: Context) -> bool:
+        """Whether a call falls under the policy."""
         from fnmatch import fnmatchcase
 
         def fits(value: str | None, patterns: tuple[str, ...]) -> bool:
@@ -157,6 +159,7 @@ class Policy:
         return tuple(rule for rule in self.rules if self.mode_of(rule) is not Mode.OFF)
 
     def timeout_s(self, rule: Rule, part: Part) -> float:
+        """How long a rule may take over a part, in seconds."""
         default = self.timeouts.image if isinstance(part, Image) else self.timeouts.text
         return (rule.timeout_ms or default) / 1000
 

@@ -50,6 +50,7 @@ class CheckRun:
 
     @property
     def ms(self) -> float:
+        """How long it took, in milliseconds."""
         return (self.ended_ns - self.started_ns) / 1e6
 
 
@@ -88,6 +89,7 @@ class Record:
 
     @property
     def ms(self) -> float:
+        """How long it took, in milliseconds."""
         return (self.ended_ns - self.started_ns) / 1e6
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,6 +124,7 @@ Sink = Callable[[Record], None]
 
 
 def facts(part: Part, digest: str, picture: Mapping[str, Any] | None = None) -> PartFacts:
+    """The facts of a part that a record keeps."""
     kind, size = ("image", len(part.data)) if isinstance(part, Image) else ("text", len(part.text))
     return PartFacts(part.name, kind, part.role, part.source, digest, size, picture)
 
@@ -205,6 +208,7 @@ class JsonLinesSink:
         self._lock = threading.Lock()
 
     def __call__(self, record: Record) -> None:
+        """Append the record."""
         line = json.dumps(record.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
         data = line.encode("utf-8", "replace")
         with self._lock:

@@ -57,6 +57,7 @@ class Plan:
         return self.digester.of(plugin.spec.name, plugin.spec.version, settings)
 
     def key(self, kind: str, identity: bytes, stage: Stage, parts: Iterable[Part]) -> bytes:
+        """The cache key of a check on parts: over its settings and all that it reads."""
         digests = [self.digester.of_part(part) for part in parts]
         return self.digester.of(kind, identity, stage, self._limits, *digests)
 
@@ -71,6 +72,7 @@ class Screened:
 
     @property
     def verdict(self) -> Verdict:
+        """The decision on the stage."""
         return self.record.verdict
 
 
@@ -316,6 +318,7 @@ class _Room:
         }
 
     def verdict(self) -> Verdict:
+        """The decision on the stage."""
         policy = self.plan.policy
         observations = [
             Observed(

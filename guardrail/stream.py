@@ -42,6 +42,7 @@ class Held:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
+        """Set once the answer has grown over the limit on text."""
         if self._chars <= self._max_chars:
             return ()
         message = f"output: {self._chars} characters, over the limit of {self._max_chars}"

@@ -33,6 +33,7 @@ class ScriptedModel:
         self.asked: list[dict[str, Any]] = []
 
     def __call__(self, prompt: Any = None, images: Any = None) -> Any:
+        """The next answer."""
         if not self._answers:
             raise AssertionError("the scripted model has no answer left")
         self.asked.append({"prompt": prompt, "images": images})
@@ -52,6 +53,7 @@ class CapturedRecords:
         self._lock = threading.Lock()
 
     def __call__(self, record: Record) -> None:
+        """Keep the record."""
         with self._lock:
             self._records.append(record)
 
@@ -63,6 +65,7 @@ class CapturedRecords:
 
     @property
     def last(self) -> Record:
+        """The newest record."""
         return self._records[-1]
 
 
@@ -86,15 +89,18 @@ def fixed_detector(
         time.sleep(seconds)
         if error is not None:
             raise error
-        found = []
-        for word, score in words.items():
-            for part in view.texts:
-                for match in re.finditer(re.escape(word), part.text):
-                    where = Span(part.name, match.start(), match.end())
-                    found.append(Finding(name, word, score, where))
-            for picture in view.images:
-                if word.encode() in picture.data:
-                    found.append(Finding(name, word, score, Area(picture.name)))
+        found = [
+            Finding(name, word, score, Span(part.name, match.start(), match.end()))
+            for word, score in words.items()
+            for part in view.texts
+            for match in re.finditer(re.escape(word), part.text)
+        ]
+        found += [
+            Finding(name, word, score, Area(picture.name))
+            for word, score in words.items()
+            for picture in view.images
+            if word.encode() in picture.data
+        ]
         return found
 
     spec = Spec(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +40,7 @@ def test_chunks_join_to_the_edited_whole(case: tuple[str, list[Edit]], data: st.
     text, edits = case
     points = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     bounds = [0, *points, len(text)]
-    chunks = [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    chunks = [text[a:b] for a, b in pairwise(bounds)]
     changes = cuts(edits, "p", len(text))
     new = cut_chunks(chunks, changes)
     assert len(new) == len(chunks)

@@ -95,5 +95,5 @@ def test_weights_that_are_not_there_are_not_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [{"model": "best"}, {"model": "hf:x"}, {"threads": 0}])
 def test_arguments_are_checked(arguments: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="model|unsafe_classes|threads"):
+    with pytest.raises(ValueError, match=r"model|unsafe_classes|threads"):
         nsfw(**arguments)  # type: ignore[arg-type]

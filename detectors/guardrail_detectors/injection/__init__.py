@@ -10,7 +10,6 @@ from __future__ import annotations
 from guardrail.content import Text
 from guardrail.detector import Detector, Spec, View
 from guardrail.verdict import Finding, Span
-
 from guardrail_detectors.injection.readings import readings
 from guardrail_detectors.injection.signals import load_signals
 from guardrail_detectors.injection.windows import passages

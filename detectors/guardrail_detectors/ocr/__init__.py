@@ -6,7 +6,6 @@ from typing import Literal
 
 from guardrail.content import Image, Text
 from guardrail.detector import Extractor, Spec
-
 from guardrail_detectors.ocr.engines import load_engine
 from guardrail_detectors.ocr.page import Line, as_text
 from guardrail_detectors.ocr.reading import read_picture

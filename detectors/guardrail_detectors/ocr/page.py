@@ -20,6 +20,7 @@ class Line:
 
     @property
     def height(self) -> int:
+        """Its height in pixels."""
         return self.box.y1 - self.box.y0
 
     def on(self, frame: int) -> Line:

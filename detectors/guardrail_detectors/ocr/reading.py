@@ -8,7 +8,6 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box
-
 from guardrail_detectors.ocr.engines import HEIGHT, Engine
 from guardrail_detectors.ocr.page import Line
 
@@ -125,7 +124,8 @@ def _resized(line: Array, width: float) -> Array:
     import numpy as np
 
     size = (min(MAX_WIDTH, max(16, round(width))), HEIGHT)
-    return cv2.resize(np.ascontiguousarray(line), size)
+    resized: Array = cv2.resize(np.ascontiguousarray(line), size)
+    return resized
 
 
 def _box(corners: Array, size: tuple[int, int]) -> Box:
