@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from guardrail.detector import Detector, Spec, View
 from guardrail.verdict import Finding, Span
-
 from guardrail_detectors.normalise import CodePoints, folded, utf8
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from urllib.parse import unquote, urlsplit
 
 from guardrail.detector import Detector, Spec, View
 from guardrail.verdict import Finding, Span
-
 from guardrail_detectors.normalise import plain
 
 DENIED, CREDENTIALS, ACTIVE = "url_denied", "url_credentials", "url_active"
