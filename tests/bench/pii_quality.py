@@ -105,7 +105,8 @@ def score_pii(rows: list[dict[str, Any]], errors: bool) -> None:
             )
             f1 = rate(2 * h, 2 * h + m + w)
             print(
-                f"{label:16} {h + m:7} {rate(h, h + m):>7} {rate(h, h + w):>9} {f1:>6} {rate(e, h):>6}"
+                f"{label:16} {h + m:7} {rate(h, h + m):>7} {rate(h, h + w):>9} {f1:>6} "
+                f"{rate(e, h):>6}"
             )
 
 

@@ -13,6 +13,7 @@ from guardrail.verdict import Finding, Span
 from guardrail_detectors.injection.readings import readings
 from guardrail_detectors.injection.signals import load_signals
 from guardrail_detectors.injection.windows import passages
+from guardrail_detectors.overlaps import without_overlaps
 
 FLOOR = 0.2
 
@@ -56,11 +57,8 @@ def _findings(part: Text, depth: int) -> list[Finding]:
             if score >= FLOOR:
                 span = reading.text.span(start, end)
                 best[span] = max(best.get(span, 0.0), score)
-    kept: list[tuple[tuple[int, int], float]] = []
-    for span, score in sorted(best.items(), key=lambda item: -item[1]):
-        if all(span[1] <= other[0] or span[0] >= other[1] for other, _ in kept):
-            kept.append((span, score))
+    kept = without_overlaps(best.items(), rank=lambda item: -item[1], span=lambda item: item[0])
     return [
         Finding("injection", "injection", round(score, 4), Span(part.name, *span))
-        for span, score in sorted(kept)
+        for span, score in kept
     ]

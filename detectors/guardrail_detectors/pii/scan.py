@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from guardrail_detectors.overlaps import without_overlaps
 from guardrail_detectors.pii.cards import Cards
 from guardrail_detectors.pii.context import Words, words_for
 from guardrail_detectors.pii.normal import plain_text
@@ -80,7 +81,7 @@ class Scanner:
 
     def _block(self, text: str) -> Iterator[Hit]:
         present = self._set.Match(text.encode("utf-8", "replace"))
-        if self._always not in present:
+        if not present or self._always not in present:
             raise RuntimeError("pii: the pattern set ran out of memory")
         shaped = {self._shapes[i] for i in present if i in self._shapes}
         worded = {self._words[i] for i in present if i in self._words}
@@ -150,6 +151,7 @@ def _is_personal_ip(value: str, before: str) -> bool:
         return False
     return not (
         address.is_loopback
+        or (address.is_private and not value.startswith("2001:"))
         or address.is_unspecified
         or address.is_multicast
         or address.is_link_local
@@ -175,20 +177,8 @@ def find_pii(text: str, scan: Scanner) -> list[Hit]:
 
 def resolve(hits: Iterator[Hit]) -> list[Hit]:
     """The hits without overlaps, by position."""
-    kept: list[Hit] = []
-    clusters: list[list[Hit]] = []
-    reach = -1
-    for hit in sorted(set(hits)):
-        if hit.start < reach:
-            clusters[-1].append(hit)
-            reach = max(reach, hit.end)
-        else:
-            clusters.append([hit])
-            reach = hit.end
-    for cluster in clusters:
-        chosen: list[Hit] = []
-        for hit in sorted(cluster, key=lambda h: (-round(h.score, 2), h.start - h.end, h.label)):
-            if all(hit.end <= other.start or hit.start >= other.end for other in chosen):
-                chosen.append(hit)
-        kept.extend(sorted(chosen))
-    return kept
+    return without_overlaps(
+        set(hits),
+        rank=lambda hit: (-round(hit.score, 2), hit.start - hit.end, hit.label, hit.start),
+        span=lambda hit: (hit.start, hit.end),
+    )

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from guardrail_detectors.normalise import CodePoints
+from guardrail_detectors.overlaps import without_overlaps
 from guardrail_detectors.pii.normal import Plain, plain_text
 from guardrail_detectors.secrets.formats import FORMATS, Format
 
@@ -49,21 +51,20 @@ class Scanner:
         self.set.Compile()
 
     def __call__(self, text: str) -> Iterator[Hit]:
+        """Every secret with its score, overlaps and all."""
         data = text.encode("utf-8", "replace")
         present = self.set.Match(data)
-        if self.always not in present:
+        if not present or self.always not in present:
             raise RuntimeError("secrets: the pattern set ran out of memory")
-        ascii_only = len(data) == len(text)
         for index in present:
             if index == self.always:
                 continue
             form, group, tail = self.formats[index], self.values[index], self.tails[index]
+            point = CodePoints(text)
             for match in self.alone[index].finditer(data):
                 if tail is not None and ABOUT.search(match.group(tail)):
                     continue
-                start, end = match.span(group)
-                if not ascii_only:
-                    start, end = _chars(data, start), _chars(data, end)
+                start, end = map(point, match.span(group))
                 yield from _checked(text, start, end, form)
 
 
@@ -76,16 +77,12 @@ def scanner() -> Scanner:
 def find_secrets(text: str) -> list[Hit]:
     """The secrets in `text` by position, without overlaps: the surer, then the longer one stays."""
     plain: Plain = plain_text(text)
-    hits = sorted(scanner()(plain.text), key=lambda h: (-h.score, h.start - h.end, h.start))
-    kept: list[Hit] = []
-    for hit in hits:
-        if all(hit.end <= other.start or hit.start >= other.end for other in kept):
-            kept.append(hit)
-    return [Hit(*plain.original(hit.start, hit.end), hit.label, hit.score) for hit in sorted(kept)]
-
-
-def _chars(data: bytes, offset: int) -> int:
-    return len(data[:offset].decode("utf-8"))
+    kept = without_overlaps(
+        scanner()(plain.text),
+        rank=lambda hit: (-hit.score, hit.start - hit.end, hit.start),
+        span=lambda hit: (hit.start, hit.end),
+    )
+    return [Hit(*plain.original(hit.start, hit.end), hit.label, hit.score) for hit in kept]
 
 
 def _checked(text: str, start: int, end: int, form: Format) -> Iterator[Hit]:
