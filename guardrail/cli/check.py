@@ -15,6 +15,7 @@ from guardrail.cli.common import (
     policy_option,
     records_file,
     records_option,
+    terminal,
 )
 
 
@@ -66,11 +67,9 @@ def check(
         rows = [screening.record.to_dict() for screening in done]
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     else:
-        from rich.console import Console
-
         from guardrail.cli.report import tree
 
-        console = Console(highlight=False)
+        console = terminal()
         for screening in done:
             console.print(tree(screening.record.to_dict()))
             if screening.verdict.edits and not screening.action.stops:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from guardrail.guard import Guard
     from guardrail.record import Sink
 
 EXIT_STOPPED = 10
 EXIT_USAGE = 2
+PIPE_WIDTH = 400  # columns; wider than any line a command prints but paths and contents
 
 policy_option = click.option(
     "--policy", default="default", show_default=True, help="A shipped policy's name or a file."
@@ -46,6 +49,16 @@ def load_guard(policy: str, *sinks: Sink) -> Guard:
         return Guard(policy, sinks=sinks)
     except PolicyError as error:
         fail(str(error))
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Where a command prints. Into a pipe or a file, lines keep their length."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made = Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+    return made
 
 
 def fail(message: str) -> NoReturn:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from guardrail.cli.common import load_guard, policy_option
+from guardrail.cli.common import load_guard, policy_option, terminal
 
 
 def describe(prompt: str, image: bytes) -> str:
@@ -28,14 +28,13 @@ def describe(prompt: str, image: bytes) -> str:
 )
 def demo(policy: str, out: Path | None) -> None:
     """Draw some pictures, run them through a guarded call, and see what happens."""
-    from rich.console import Console
 
     from guardrail.cli.drawing import SCENES
     from guardrail.cli.report import tree
     from guardrail.errors import Blocked
     from guardrail.testing import CapturedRecords
 
-    console = Console(highlight=False)
+    console = terminal()
     records = CapturedRecords()
     guard = load_guard(policy, records)
     got: list[bytes] = []
@@ -46,7 +45,7 @@ def demo(policy: str, out: Path | None) -> None:
         return describe(prompt, image)
 
     for number, scene in enumerate(SCENES, start=1):
-        console.rule(f"{number}. {scene.title}")
+        console.print(f"[bold]{number}. {scene.title}[/]")
         picture = scene.draw()
         console.print(f"prompt: {scene.prompt}")
         got.clear()
@@ -57,6 +56,7 @@ def demo(policy: str, out: Path | None) -> None:
         if got and got[0] != picture:
             console.print("the model got a redacted picture")
         console.print(tree(records.last.to_dict()))
+        console.print()
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             (out / f"{number}.png").write_bytes(picture)

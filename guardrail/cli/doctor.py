@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guardrail.cli.common import load_guard, policy_option
+from guardrail.cli.common import load_guard, policy_option, terminal
 from guardrail.content import Image, Text
 
 if TYPE_CHECKING:
@@ -122,11 +122,10 @@ def _note(health: Health, run: CheckRun, first: bool) -> None:
 
 
 def _print(report: list[Health]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = terminal()
     table = Table("check", "state", "model", "version", "first ms", "warm ms", "test inputs")
     for health in report:
         state = escape(health.state)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from guardrail.cli.common import fail, records_file, records_option
+from guardrail.cli.common import fail, records_file, records_option, terminal
 
 
 @click.command()
@@ -30,7 +30,6 @@ def explain(record_id: str, image: Path | None, out: Path | None, records: Path 
     RECORD_ID is the id in the exception, the trace, or the output of `check`; its beginning is
     enough.
     """
-    from rich.console import Console
     from rich.markup import escape
 
     from guardrail.cli.report import tree
@@ -46,7 +45,7 @@ def explain(record_id: str, image: Path | None, out: Path | None, records: Path 
     if record is None:
         fail(f"{path}: no record {record_id}")
 
-    console = Console(highlight=False)
+    console = terminal()
     console.print(tree(record, checks=False))
     for line in _sentences(record):
         console.print(escape(line), soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from guardrail.cli.common import EXIT_USAGE, fail
+from guardrail.cli.common import EXIT_USAGE, fail, terminal
 
 if TYPE_CHECKING:
     from guardrail.guard import Guard
@@ -57,12 +57,11 @@ def test(policies: tuple[str, ...]) -> None:
 
     A rule in shadow mode is tested by what it would do.
     """
-    from rich.console import Console
     from rich.markup import escape
 
     from guardrail.guard import Guard
 
-    console = Console(highlight=False)
+    console = terminal()
     run = failed = 0
     for name in _each(policies):
         guard = Guard(_load(name))
@@ -84,12 +83,11 @@ def test(policies: tuple[str, ...]) -> None:
 @click.argument("name", metavar="POLICY")
 def show(name: str) -> None:
     """Show a policy with everything that it leaves to defaults filled in."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.tree import Tree
 
     loaded = _load(name)
-    console = Console(highlight=False)
+    console = terminal()
     on_error, timeouts = loaded.on_error, loaded.timeouts
     top = Tree(f"[bold]{loaded.id}[/] {loaded.version}  mode {loaded.mode}  {escape(name)}")
     top.add(f"on_error: input {on_error.input}, output {on_error.output}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guardrail.cli.common import fail, load_guard, policy_option
+from guardrail.cli.common import fail, load_guard, policy_option, terminal
 
 if TYPE_CHECKING:
     from guardrail.guard import Guard, Screening
@@ -62,7 +62,6 @@ def scan(
     A row: {"id", "prompt"?, "images"?: [path relative to the file], "output"?, "tool"?}. Ends
     with 3 if some rows could not be read; they are in the output with the reason.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     guard = load_guard(policy)
@@ -74,7 +73,7 @@ def scan(
     with source.open("rb") as lines:
         total = sum(1 for _ in lines)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     if done:
         console.print(f"{target}: {done} rows are there already")
     with (
