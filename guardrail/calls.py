@@ -180,18 +180,20 @@ class _SyncCall(_FunctionCall, Caller):
 
     def stream(self, steps: Generator[Any, None, Outcome]) -> Iterator[Any]:
         """The released chunks; a refusal raises or comes as the last item."""
+        outcome = None
         try:
-            while True:
+            while outcome is None:
                 try:
                     item = next(steps)
                 except StopIteration as end:
-                    if end.value.stopped:
-                        yield self.refused(end.value)
-                    return
+                    outcome = end.value
+                    continue
                 if item is not OPENED:
                     yield item
         finally:
             steps.close()
+        if outcome.stopped:
+            yield self.refused(outcome)
 
     def start(self) -> Any:
         """Screen, ask, and give back the answer or the stream of it."""
@@ -199,8 +201,10 @@ class _SyncCall(_FunctionCall, Caller):
         try:
             next(steps)
         except StopIteration as end:
-            return self.result(end.value)
-        return self.stream(steps)
+            outcome = end.value
+        else:
+            return self.stream(steps)
+        return self.result(outcome)
 
 
 class _AsyncCall(_FunctionCall, AsyncCaller):

@@ -53,7 +53,7 @@ class Text:
     from a picture, whose name is then `origin` and whose characters `regions` place in it.
     """
 
-    text: str
+    text: str = field(repr=False)
     name: str = "prompt"
     role: Role = "user"
     source: str = "typed"

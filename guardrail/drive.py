@@ -1,7 +1,8 @@
 """The drivers that play a flow: sync and async, for answers that come at once or in chunks.
 
 The checks run in a bounded pool of threads, with the cache, single flight and timeouts in one
-place. A check that is late is reported as not run; its result still fills the cache.
+place. A check that is late is reported as not run; its result still fills the cache. A timeout
+runs from when a check begins: loading a model for the first call does not count.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from guardrail.steps import (
 )
 from guardrail.stream import Delta
 from guardrail.verdict import Status
+
+START_S = 60.0  # a check may wait so long for its model to load and for a worker to be free
 
 
 class Pool:
@@ -80,63 +83,68 @@ class Runner:
     def __init__(self, cache: Cache, pool: Pool | None = None) -> None:
         self.cache = cache
         self._pool = pool or shared_pool()
-        self._under_way: dict[bytes, Future[Result]] = {}
+        self._under_way: dict[bytes, _Flight] = {}
         self._lock = threading.Lock()
 
     def run(self, jobs: tuple[Job, ...]) -> tuple[Result, ...]:
         """The results of the jobs, in their order; each waits for at most its own timeout."""
-        begun = [self._begin(job) for job in jobs]
-        start = time.monotonic()
+        flights = [self._begin(job) for job in jobs]
+        asked = time.monotonic()
         results = []
-        for job, future in zip(jobs, begun, strict=True):
-            if isinstance(future, Result):
-                results.append(future)
-                continue
+        for job, flight in zip(jobs, flights, strict=True):
             try:
-                results.append(future.result(max(0.0, start + job.timeout_s - time.monotonic())))
+                begun = flight.begun.result(_left(asked, START_S))
+                results.append(flight.result.result(_left(begun, job.timeout_s)))
             except FutureTimeout:
-                results.append(_late(job))
+                results.append(_late(job, flight))
         return tuple(results)
 
     async def arun(self, jobs: tuple[Job, ...]) -> tuple[Result, ...]:
         """The same without blocking the event loop."""
         import asyncio
 
-        begun = [self._begin(job) for job in jobs]
-        start = time.monotonic()
-        results = []
-        for job, future in zip(jobs, begun, strict=True):
-            if isinstance(future, Result):
-                results.append(future)
-                continue
-            left = start + job.timeout_s - time.monotonic()
+        async def done(future: Future[Any], left: float) -> bool:
             if not future.done() and left > 0:
                 await asyncio.wait([asyncio.wrap_future(future)], timeout=left)
-            results.append(future.result() if future.done() else _late(job))
+            return future.done()
+
+        flights = [self._begin(job) for job in jobs]
+        asked = time.monotonic()
+        results = []
+        for job, flight in zip(jobs, flights, strict=True):
+            in_time = await done(flight.begun, _left(asked, START_S)) and await done(
+                flight.result, _left(flight.begun.result(), job.timeout_s)
+            )
+            results.append(flight.result.result() if in_time else _late(job, flight))
         return tuple(results)
 
-    def _begin(self, job: Job) -> Result | Future[Result]:
+    def _begin(self, job: Job) -> _Flight:
+        flight = _Flight()
         if job.key is not None:
             started = time.time_ns()
             value = self.cache.get(job.key)
             if value is not None:
-                return Result(value, started_ns=started, ended_ns=time.time_ns(), cached=True)
+                flight.settle(Result(value, None, started, time.time_ns(), cached=True))
+                return flight
         if job.inline:
-            return self._work(job)
-        future: Future[Result] = Future()
+            flight.settle(self._work(job, flight))
+            return flight
         if job.key is not None:
             with self._lock:
-                known = self._under_way.setdefault(job.key, future)
-            if known is not future:
+                known = self._under_way.setdefault(job.key, flight)
+            if known is not flight:
                 return known
-        if not self._pool.submit(partial(self._finish, job, future)):
+        if not self._pool.submit(partial(self._finish, job, flight)):
             full = _failed(Status.NOT_RUN, f"{job.name}: too many checks are waiting")
-            self._settle(job, future, full)
-        return future
+            self._settle(job, flight, full)
+        return flight
 
-    def _work(self, job: Job) -> Result:
+    def _work(self, job: Job, flight: _Flight) -> Result:
         started = time.time_ns()
         try:
+            if job.load is not None:
+                job.load()
+            flight.begun.set_result(time.monotonic())
             value = job.run()
         except Exception as error:
             return Result(None, failure_of(error, job), started, time.time_ns())
@@ -144,18 +152,38 @@ class Runner:
             self.cache.put(job.key, value)
         return Result(value, None, started, time.time_ns())
 
-    def _finish(self, job: Job, future: Future[Result]) -> None:
+    def _finish(self, job: Job, flight: _Flight) -> None:
         try:
-            result = self._work(job)
+            result = self._work(job, flight)
         except BaseException as error:
             result = _failed(Status.ERROR, f"{job.name}: {type(error).__name__}")
-        self._settle(job, future, result)
+        self._settle(job, flight, result)
 
-    def _settle(self, job: Job, future: Future[Result], result: Result) -> None:
+    def _settle(self, job: Job, flight: _Flight, result: Result) -> None:
         if job.key is not None:
             with self._lock:
                 self._under_way.pop(job.key, None)
-        future.set_result(result)
+        flight.settle(result)
+
+
+class _Flight:
+    """A job under way: when it began to run, once it did, and what came of it."""
+
+    __slots__ = ("begun", "result")
+
+    def __init__(self) -> None:
+        self.begun: Future[float] = Future()
+        self.result: Future[Result] = Future()
+
+    def settle(self, result: Result) -> None:
+        """The job is over, whether or not it began."""
+        if not self.begun.done():
+            self.begun.set_result(time.monotonic())
+        self.result.set_result(result)
+
+
+def _left(since: float, seconds: float) -> float:
+    return max(0.0, since + seconds - time.monotonic())
 
 
 def _failed(status: Status, reason: str) -> Result:
@@ -163,11 +191,15 @@ def _failed(status: Status, reason: str) -> Result:
     return Result(None, Failure(status, reason), now, now)
 
 
-def _late(job: Job) -> Result:
+def _late(job: Job, flight: _Flight) -> Result:
     now = time.time_ns()
-    reason = f"{job.name}: timeout after {job.timeout_s * 1000:.0f} ms"
-    failure = Failure(Status.NOT_RUN, reason)
-    return Result(None, failure, now - int(job.timeout_s * 1e9), now)
+    if flight.begun.done():
+        seconds, reason = job.timeout_s, f"timeout after {job.timeout_s * 1000:.0f} ms"
+    else:
+        seconds, reason = START_S, f"not begun after {START_S:g} s: its model was still loading, or"
+        reason += " all workers were busy"
+    failure = Failure(Status.NOT_RUN, f"{job.name}: {reason}")
+    return Result(None, failure, now - int(seconds * 1e9), now)
 
 
 OPENED = object()  # yielded by the drivers once a stream is open, before any of it is released

@@ -202,10 +202,8 @@ class Guard:
 
     def warm(self) -> None:
         """Load every model the policy needs; raises what the first check would report."""
-        for extractor in self.policy.extractors:
-            extractor.warm()
-        for rule in self.plan.rules:
-            rule.detector.warm()
+        for load in self.plan.loading.values():
+            load()
 
     def emit(self, record: Record, span: Span | None) -> None:
         """Hand a record to telemetry and the sinks; a call never fails for their sake."""

@@ -7,6 +7,7 @@ that stops the call ends the screening; what was not looked at is then skipped, 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,24 @@ STOPPED = "the call had already stopped"
 OUT_OF_SCOPE = "the policy's scope does not cover this call"
 
 
+class Loading:
+    """Loads what a plug-in needs, once; threads that come meanwhile wait."""
+
+    def __init__(self, warm: Callable[[], object]) -> None:
+        self._warm = warm
+        self._done = False
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        """Load; where that fails, the next call tries again."""
+        if self._done:
+            return
+        with self._lock:
+            if not self._done:
+                self._warm()
+                self._done = True
+
+
 class Plan:
     """A policy with what follows from it for every call: digests of each check's settings."""
 
@@ -37,6 +56,9 @@ class Plan:
         self.digester = digester or Digester()
         self.lines = {rule.id: rule.line for rule in policy.rules}
         self._limits = repr(policy.limits)
+        plugins: list[Detector | Extractor] = [rule.detector for rule in self.rules]
+        plugins += policy.extractors
+        self.loading = {id(plugin): Loading(plugin.warm) for plugin in plugins}
         self.identity = {
             rule.id: self._identify(rule.detector, rule.arguments) for rule in self.rules
         }
@@ -190,6 +212,7 @@ class _Room:
             timeout_s=self.plan.policy.timeout_s(rule, part),
             inline=spec.inline and isinstance(part, Text) and len(part.text) <= INLINE_CHARS,
             model=spec.model,
+            load=self.plan.loading[id(rule.detector)],
         )
         return job, partial(self._detected, rule, part)
 
@@ -222,6 +245,7 @@ class _Room:
                 ),
                 timeout_s=max(self.plan.policy.timeout_s(rule, part) for part in seen),
                 model=spec.model,
+                load=self.plan.loading[id(rule.detector)],
             )
             uses.append((job, partial(self._detected_together, rule, seen)))
         return uses
@@ -288,6 +312,7 @@ class _Room:
                 ),
                 timeout_s=self.plan.policy.timeouts.image / 1000,
                 model=spec.model,
+                load=self.plan.loading[id(extractor)],
             )
             uses.append((job, partial(self._extracted, image, rules)))
         return uses

@@ -15,7 +15,10 @@ from guardrail.verdict import Status
 
 @dataclass(frozen=True)
 class Job:
-    """Work for the driver. Results are shared under `key`; None means never."""
+    """Work for the driver. Results are shared under `key`; None means never.
+
+    `load` comes before `run`, and its time does not count against `timeout_s`.
+    """
 
     name: str
     version: str
@@ -26,6 +29,7 @@ class Job:
     timeout_s: float
     inline: bool = False
     model: str | None = None
+    load: Callable[[], object] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

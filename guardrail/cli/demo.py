@@ -59,8 +59,8 @@ def demo(policy: str, out: Path | None) -> None:
         console.print()
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            (out / f"{number}.png").write_bytes(picture)
+            (out / f"{scene.name}.png").write_bytes(picture)
             if got and got[0] != picture:
-                (out / f"{number}.redacted.png").write_bytes(got[0])
+                (out / f"{scene.name}.redacted.png").write_bytes(got[0])
     if out is not None:
         console.print(f"pictures: {out}", soft_wrap=True)

@@ -87,13 +87,14 @@ def chat() -> bytes:
 class Scene:
     """One call of the demo."""
 
+    name: str
     title: str
     prompt: str
     draw: Callable[[], bytes]
 
 
 SCENES = (
-    Scene("A receipt", "What does the receipt add up to?", receipt),
-    Scene("An invoice with a hidden instruction", "Summarise this invoice.", invoice),
-    Scene("A chat with a phone number and a card", "What did they agree on?", chat),
+    Scene("receipt", "A receipt", "What does the receipt add up to?", receipt),
+    Scene("invoice", "An invoice with a hidden instruction", "Summarise this invoice.", invoice),
+    Scene("chat", "A chat with a phone number and a card", "What did they agree on?", chat),
 )

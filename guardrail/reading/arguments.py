@@ -212,13 +212,13 @@ class _Reader:
         elif is_list(value):
             for index, item in enumerate(value):
                 self.value(item, (*path, index), place.below(index))
-        elif callable(value) or isinstance(value, (type, ModuleType)):
+        elif callable(value) or isinstance(value, (type, ModuleType)) or _is_sentinel(value):
             return
         else:
             raise ContentError(
                 place.name or "arguments",
                 "unreadable_argument",
-                f"a {type(value).__name__} cannot be read: name the parameters that hold prompts "
+                f"{type(value).__name__} cannot be read: name the parameters that hold prompts "
                 "and pictures, as in @guard(prompt=..., images=...)",
             )
 
@@ -351,6 +351,12 @@ class _Reader:
             free, count = f"{name}~{count}", count + 1
         self._names.add(free)
         return free
+
+
+def _is_sentinel(value: Any) -> bool:
+    """Whether a value stands for "not given", as `openai.NOT_GIVEN` does: false, and empty."""
+    own = getattr(value, "__dict__", None)
+    return own is not None and own.keys() <= {"__module__"} and not value
 
 
 def _is_message(value: Any) -> bool:

@@ -199,7 +199,7 @@ def test_demo_tells_its_story(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "blocked: injection" in done.output
     assert "the model got a redacted picture" in done.output
-    assert (tmp_path / "pictures" / "3.redacted.png").exists()
+    assert (tmp_path / "pictures" / "chat.redacted.png").exists()
 
 
 def test_policies_are_tested_by_command() -> None:

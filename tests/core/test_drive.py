@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from guardrail.detector import Stage
 from guardrail.drive import Pool, Runner, aplay, play
 from guardrail.flow import Outcome, screened_only
 from guardrail.policy import Policy
-from guardrail.screening import Plan
+from guardrail.screening import Loading, Plan
 from guardrail.steps import Job, Result
 from guardrail.testing import fixed_detector, policy_of, rule
 
@@ -131,6 +132,47 @@ def test_the_pool_keeps_to_its_workers() -> None:
         time.sleep(0.005)
     go.set()
     assert most[0] == 3
+
+
+@ways
+def test_the_time_to_load_a_model_does_not_count(way: str) -> None:
+    loaded: list[str] = []
+
+    def load() -> None:
+        time.sleep(0.3)
+        loaded.append("model")
+
+    one = replace(job(lambda: tuple(loaded), timeout_s=0.1), load=load)
+    (result,) = both(Runner(MemoryCache()), (one,), way)
+    assert result.value == ("model",)
+
+
+@ways
+def test_a_check_that_does_not_begin_is_not_run(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardrail.drive.START_S", 0.05)
+    go = threading.Event()
+    one = replace(job(tuple), load=lambda: go.wait(10))
+    (result,) = both(Runner(MemoryCache()), (one,), way)
+    go.set()
+    assert result.failure is not None
+    assert result.failure.status is Status.NOT_RUN
+    assert "not begun after 0.05 s" in result.failure.reason
+
+
+def test_a_plug_in_loads_once_and_tries_again_where_that_failed() -> None:
+    tried: list[int] = []
+
+    def warm() -> None:
+        tried.append(1)
+        if len(tried) == 1:
+            raise OSError
+
+    load = Loading(warm)
+    with pytest.raises(OSError):
+        load()
+    load()
+    load()
+    assert len(tried) == 2
 
 
 def test_a_check_that_never_ends_does_not_hold_up_the_others() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
 from io import BytesIO
 from typing import Any
 
@@ -230,6 +231,40 @@ def test_what_cannot_be_read_is_never_passed_on() -> None:
     with pytest.raises(ContentError, match="name the parameters"):
         ask("hi", object())
     assert called == []
+
+
+def test_nothing_of_the_content_stands_in_a_traceback() -> None:
+    async def coroutine(prompt: str) -> str:
+        return "answer"
+
+    async def agen(prompt: str) -> AsyncIterator[str]:
+        yield "answer"
+
+    def generator(prompt: str) -> Iterator[str]:
+        yield "answer"
+
+    def plain(prompt: str) -> str:
+        return "answer"
+
+    async def drained(stream: AsyncIterator[str]) -> list[str]:
+        return [item async for item in stream]
+
+    guard = Guard(BLOCKING)
+    said = "bad words of mine"
+    calls: list[Callable[[], Any]] = [
+        lambda: guard(plain)(said),
+        lambda: list(guard(generator)(said)),
+        lambda: asyncio.run(guard(coroutine)(said)),  # type: ignore[arg-type]
+        lambda: asyncio.run(drained(guard(agen)(said))),
+    ]
+    for call in calls:
+        with pytest.raises(Blocked) as stopped:
+            call()
+        shown = traceback.TracebackException.from_exception(stopped.value, capture_locals=False)
+        assert "words of mine" not in "".join(shown.format())
+        assert stopped.value.__context__ is None
+    screening = guard.screen(said)
+    assert "words of mine" not in repr(screening)
 
 
 def test_named_parameters_are_enough() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import anthropic
 import numpy as np
+import openai
 import pytest
 import torch
 from anthropic.types import Message, RawContentBlockDeltaEvent, RawMessageDeltaEvent
@@ -53,6 +55,13 @@ def test_client_answers_keep_their_type(name: str) -> None:
     assert "one" in [p.text for p in read_answer(ANSWERS[name]).reply.content.texts]
     assert answer.reply.usage.input_tokens == 10
     assert answer.reply.usage.cached_tokens == 8
+
+
+def test_what_a_client_leaves_out_is_no_content() -> None:
+    arguments = {"prompt": "hello", "audio": openai.omit, "voice": openai.NOT_GIVEN}
+    arguments["metadata"] = anthropic.NOT_GIVEN
+    content = read_arguments(arguments).content
+    assert [part.name for part in content.parts] == ["prompt"]
 
 
 def test_client_chunks_keep_their_type() -> None:

@@ -1,0 +1,56 @@
+"""What the documentation shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from guardrail.cli import main
+from tests.documentation.pages import PAGES, ROOT, blocks, played, steady, workplace
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_shows_what_happens(page: Path) -> None:
+    text = page.read_text("utf-8")
+    with workplace():
+        now = played(text)
+    assert steady(now).splitlines() == steady(text).splitlines()
+
+
+def test_the_readme_opens_with_two_commands_and_a_short_example() -> None:
+    shown = blocks(README)
+    assert [block.body.splitlines()[0] for block in shown[:2]] == ["$ make demo", "$ make test"]
+    example = next(block for block in shown if block.language == "python")
+    assert len([line for line in example.body.splitlines() if line.strip()]) <= 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_command_is_described() -> None:
+    described = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    for name in main.list_commands(click.Context(main)):
+        assert f"$ guardrail {name} " in described
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_an_example_runs(path: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    shown = re.search(r'^"""(.*?)"""', path.read_text("utf-8"), re.DOTALL)
+    assert shown is not None
+    _, _, expected = shown[1].partition("It prints:\n")
+    lines = [line.removeprefix("    ") for line in expected.strip("\n").splitlines()]
+    assert steady(done.stdout).splitlines() == steady("\n".join(lines)).splitlines()
