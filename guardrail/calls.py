@@ -145,7 +145,7 @@ class _FunctionCall:
         on_block = self.options.on_block
         if on_block == "raise":
             raise stop(outcome.verdict, outcome.record.id)
-        refusal = Refusal(outcome.verdict.reason, outcome.verdict, outcome.record.id)
+        refusal = Refusal(outcome.verdict.message, outcome.verdict, outcome.record.id)
         if on_block == "return":
             return refusal
         return on_block(refusal) if callable(on_block) else on_block

@@ -12,6 +12,7 @@ from guardrail.detector import Detector, Extractor, Stage
 from guardrail.verdict import Action, Edit, Finding, RuleResult, Status, Verdict
 
 ANY_LABEL = "*"
+NEUTRAL_MESSAGE = "A safety policy applies to this."  # of a rule without a message
 LIMITS_RULE = "limits"  # the id of the built-in rule that opens every picture
 
 _SCOPE_OF_ROLE: Mapping[Role, str] = {
@@ -261,13 +262,13 @@ def decide(
         rule = rules.get(result.rule)
         return _STRICTNESS[rule.severity] if rule else _STRICTNESS["critical"]
 
-    reason = ""
+    reason = message = ""
     if action > Action.ALLOW:
         first = max((r for r in results if r.action is action), key=weight)
         rule = rules.get(first.rule)
-        said = rule.message if rule and rule.message else first.reason
-        reason = f"{first.rule}: {said}"
-    return Verdict(action, tuple(results), edits, reason)
+        message = (rule.message if rule else first.reason) or NEUTRAL_MESSAGE
+        reason = f"{first.rule}: {(rule and rule.message) or first.reason}"
+    return Verdict(action, tuple(results), edits, reason, message)
 
 
 def _replacement(rule: Rule, finding: Finding) -> str:

@@ -90,12 +90,17 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision on one stage of a call."""
+    """The decision on one stage of a call.
+
+    `reason` is for those who run the application, `message` for those who use it; both are empty
+    where nothing was found.
+    """
 
     action: Action = Action.ALLOW
     rules: tuple[RuleResult, ...] = ()
     edits: tuple[Edit, ...] = ()
     reason: str = ""
+    message: str = ""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -47,6 +47,7 @@ def check(
     Ends with 0 for allow, flag and redact, with 10 for review and block, and with 2 for a
     usage or policy error.
     """
+    from guardrail.content import Text
     from guardrail.errors import ContentError
     from guardrail.record import JsonLinesSink
 
@@ -73,8 +74,11 @@ def check(
         for screening in done:
             console.print(tree(screening.record.to_dict()))
             if screening.verdict.edits and not screening.action.stops:
-                for text in screening.content.texts:
-                    console.print(f"{text.name}: ", end="")
-                    console.print(text.text, markup=False)
+                edited = {edit.where.part for edit in screening.verdict.edits}
+                for part in screening.content.parts:
+                    if part.name in edited:
+                        console.print(f"{part.name} is then: ", end="")
+                        now = part.text if isinstance(part, Text) else "covered in the boxes above"
+                        console.print(now, markup=False)
     if any(screening.action.stops for screening in done):
         sys.exit(EXIT_STOPPED)

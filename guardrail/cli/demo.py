@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from time import perf_counter
 
 import click
 
@@ -37,6 +38,9 @@ def demo(policy: str, out: Path | None) -> None:
     console = terminal()
     records = CapturedRecords()
     guard = load_guard(policy, records)
+    started = perf_counter()
+    guard.warm()
+    console.print(f"models loaded in {1000 * (perf_counter() - started):.1f} ms\n")
     got: list[bytes] = []
 
     @guard
@@ -55,7 +59,7 @@ def demo(policy: str, out: Path | None) -> None:
             console.print(f"[red]blocked[/]: {error}", soft_wrap=True)
         if got and got[0] != picture:
             console.print("the model got a redacted picture")
-        console.print(tree(records.last.to_dict()))
+        console.print(tree(records.last.to_dict(), checks=False))
         console.print()
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,8 @@ import io
 import os
 import re
 import shlex
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARYING = [
     (r"gr_[0-9a-f]+", "gr_ID"),
+    (r"\b1/[\d.]+/[\d.]+", "VERSION"),
     (r"\d[\d.]* ms", "N ms"),
     (r"\d+ bytes", "N bytes"),
     (r"sha256 [0-9a-f]+", "sha256 HEX"),
@@ -97,8 +100,11 @@ def as_policy(body: str) -> dict[str, Any]:
     return head | piece
 
 
-def played(page: str) -> str:
-    """The page with everything in it run and its outputs as they are now."""
+def played(page: str, *, afresh: bool = False) -> str:
+    """The page with everything in it run and its outputs as they are now.
+
+    `afresh` starts a process for each command, so that first times are first times.
+    """
     found, outputs = blocks(page), dict[int, str]()
     names: dict[str, Any] = {"__name__": "documentation"}
     last: str | None = None
@@ -114,7 +120,7 @@ def played(page: str) -> str:
         elif block.language == "text" and last is not None:
             outputs[number] = last
         elif block.language == "console":
-            outputs[number] = _console(block.body)
+            outputs[number] = _console(block.body, afresh)
         last = None
     for number, output in sorted(outputs.items(), reverse=True):
         block = found[number]
@@ -122,9 +128,9 @@ def played(page: str) -> str:
     return page
 
 
-def _console(body: str) -> str:
+def _console(body: str, afresh: bool) -> str:
     said = []
-    for part in re.split(r"^(?=\$ )", body, flags=re.MULTILINE):
+    for part in filter(None, re.split(r"^(?=\$ )", body, flags=re.MULTILINE)):
         command, _, shown = part.partition("\n")
         words = shlex.split(command.removeprefix("$ "), comments=True)
         if words == ["make", "demo"]:
@@ -132,21 +138,30 @@ def _console(body: str) -> str:
         if words[:1] != ["guardrail"]:
             said.append(part.rstrip())
             continue
-        done = CliRunner().invoke(main, words[1:], prog_name="guardrail")
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        lines = done.output.splitlines()
+        lines = (_process if afresh else _in_process)(words[1:]).splitlines()
         if shown.rstrip().endswith("..."):  # the page shows the beginning
             lines = [*lines[: shown.rstrip().count("\n")], "..."]
         said.append("\n".join([command, *(line.rstrip() for line in lines)]).rstrip())
     return "\n".join(said)
 
 
+def _in_process(words: list[str]) -> str:
+    done = CliRunner().invoke(main, words, prog_name="guardrail")
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.output
+
+
+def _process(words: list[str]) -> str:
+    guardrail = Path(sys.executable).with_name("guardrail")
+    return subprocess.run([guardrail, *words], capture_output=True, text=True).stdout
+
+
 if __name__ == "__main__":
     for path in PAGES:
         text = path.read_text("utf-8")
         with workplace():
-            now = played(text)
+            now = played(text, afresh=True)
         if steady(now) != steady(text):
             path.write_text(now, "utf-8")
             print(f"{path.name}: outputs written anew")
