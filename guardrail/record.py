@@ -149,6 +149,8 @@ def finding_dict(finding: Finding) -> dict[str, Any]:
         row["where"] = place
     elif where is not None:
         row["where"] = {"part": where.part, "start": where.start, "end": where.end}
+    if finding.note:
+        row["note"] = finding.note
     return row
 
 

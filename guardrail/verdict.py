@@ -56,12 +56,17 @@ class Area:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a detector saw: its label, a score in [0, 1], and where. Never the content."""
+    """Something a detector saw: its label, a score in [0, 1], and where. Never the content.
+
+    `note` says more about it to people and, where a rule asks the model again, to the model
+    ("$.total: a number is expected"); it holds no content of the call either.
+    """
 
     detector: str
     label: str
     score: float
     where: Span | Area | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 import click
 
-_COMMANDS = {
+COMMANDS = {
     "check": "Screen one input, and an answer if there is one.",
     "scan": "Screen many rows of a JSON-lines file.",
     "policy": "Check, test and show policies.",
     "explain": "Say why a recorded call ended as it did.",
     "doctor": "See whether every check works here.",
+    "eval": "Measure checks on labelled data.",
     "demo": "Draw some pictures, run them, and see what happens.",
 }
 
 
-class _Commands(click.Group):
+class Commands(click.Group):
+    """A group whose commands are modules of `package`, each with a command of its own name."""
+
+    def __init__(self, *args: Any, package: str, commands: Mapping[str, str], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._package, self._about = package, commands
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        """Names in the order in which help shows them."""
+        return list(self._about)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        """Import a command's module."""
+        if cmd_name not in self._about:
             return None
-        command: click.Command = getattr(import_module(f"guardrail.cli.{cmd_name}"), cmd_name)
+        module = import_module(f"{self._package}.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(self._about.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    package="guardrail.cli",
+    commands=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="guardrail-vision", prog_name="guardrail")
 def main() -> None:
     """Safety and observability for calls to vision-language models."""

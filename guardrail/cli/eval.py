@@ -1,0 +1,14 @@
+"""`guardrail eval`: one module of `guardrail.evaluate` a subject."""
+
+from __future__ import annotations
+
+import click
+
+from guardrail.cli import Commands
+
+SUBJECTS: dict[str, str] = {}
+
+
+@click.group(cls=Commands, package="guardrail.evaluate", commands=SUBJECTS)
+def eval() -> None:
+    """Measure checks on labelled data."""

@@ -1,0 +1,1 @@
+"""Measuring checks on labelled data: figures, their intervals, and reports."""
