@@ -20,7 +20,7 @@ from guardrail.errors import (
     ReviewRequired,
 )
 from guardrail.guard import Guard, Screening, guard
-from guardrail.policy import Policy
+from guardrail.policy import Policy, Rule
 from guardrail.record import JsonLinesSink, Record, Sink
 from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
 
@@ -50,6 +50,7 @@ __all__ = [
     "Refusal",
     "Region",
     "ReviewRequired",
+    "Rule",
     "RuleResult",
     "Screening",
     "Sink",

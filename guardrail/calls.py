@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from guardrail.content import Call, Context, Part, Reply
+from guardrail.content import Call, Content, Context, Part, Reply
 from guardrail.drive import OPENED, AsyncCaller, Caller, arun, run
 from guardrail.errors import Blocked, ReviewRequired
 from guardrail.flow import Outcome, guarded
@@ -37,12 +37,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Options:
-    """How a function is guarded; see `Guard.__call__`."""
+    """How a function is guarded; see `Guard.__call__`.
+
+    `value` makes what the caller gets of an answer that came at once and may go on: it is given
+    the answer with the edits made, in the model's form, and the same as parts.
+    """
 
     names: tuple[str, ...] = ()
     processor: Any = None
     on_block: Any = "raise"
     context: Context | Callable[..., Context] | None = None
+    value: Callable[[Any, Content], Any] | None = None
 
 
 def stop(verdict: Verdict, record_id: str) -> Blocked:
@@ -69,7 +74,7 @@ class _FunctionCall:
         self.bound = signature.bind(*args, **kwargs)
         self.bound.apply_defaults()
         self.reading = read_arguments(
-            self.bound.arguments, only=options.names or None, limits=guard.policy.limits
+            dict(self.bound.arguments), only=options.names or None, limits=guard.policy.limits
         )
         call = Call(self.reading.content, self._context(args, kwargs), self._parameters())
         self.span = guard.telemetry.start(call)
@@ -109,6 +114,12 @@ class _FunctionCall:
             self.bound.arguments.update(self.reading.rebuild(changed))
         return self.function(*self.bound.args, **self.bound.kwargs)
 
+    def forget(self) -> None:
+        """Drop what was kept of an earlier answer."""
+        self.kept.clear()
+        self.taken = 0
+        self.answer = self.value = None
+
     def heard(self, value: Any) -> Reply:
         """Read an answer that came at once."""
         from guardrail.reading import read_answer
@@ -136,9 +147,10 @@ class _FunctionCall:
         """What the caller gets for an answer that came at once."""
         if outcome.stopped:
             return self.refused(outcome)
+        value = self.value
         if outcome.changed and self.answer is not None:
-            return self.answer.rebuild(outcome.changed)
-        return self.value
+            value = self.answer.rebuild(outcome.changed)
+        return self.options.value(value, outcome.content) if self.options.value else value
 
     def refused(self, outcome: Outcome) -> Any:
         """What the caller gets for a call that was stopped."""
@@ -155,8 +167,13 @@ class _SyncCall(_FunctionCall, Caller):
     source: Iterator[Any] | None = None
 
     def ask(self, changed: Mapping[str, Part]) -> Reply | None:
+        streamed = self.source is not None
+        self.forget()
+        self.leave()
         with self.guard.telemetry.current(self.span):
             value = self.invoke(changed)
+        if streamed and not isinstance(value, Iterator):
+            value = iter([value])
         if isinstance(value, Iterator):
             self.source = value
             return None
@@ -172,11 +189,16 @@ class _SyncCall(_FunctionCall, Caller):
                 return None
         return self.hold(chunk)
 
-    def close(self) -> None:
-        self.reading.close()
-        close = getattr(self.source, "close", None)
+    def leave(self) -> None:
+        """Close the stream of an answer, if there is one."""
+        source, self.source = self.source, None
+        close = getattr(source, "close", None)
         if close is not None:
             close()
+
+    def close(self) -> None:
+        self.reading.close()
+        self.leave()
 
     def stream(self, steps: Generator[Any, None, Outcome]) -> Iterator[Any]:
         """The released chunks; a refusal raises or comes as the last item."""
@@ -212,10 +234,15 @@ class _AsyncCall(_FunctionCall, AsyncCaller):
     outcome: Outcome | None = None
 
     async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
+        streamed = self.source is not None
+        self.forget()
+        await self.leave()
         with self.guard.telemetry.current(self.span):
             value = self.invoke(changed)
             if inspect.isawaitable(value):
                 value = await value
+        if streamed and not isinstance(value, AsyncIterator):
+            value = _only(value)
         if isinstance(value, AsyncIterator):
             self.source = value
             return None
@@ -231,11 +258,16 @@ class _AsyncCall(_FunctionCall, AsyncCaller):
                 return None
         return self.hold(chunk)
 
-    async def close(self) -> None:
-        self.reading.close()
-        close = getattr(self.source, "aclose", None) or getattr(self.source, "close", None)
+    async def leave(self) -> None:
+        """Close the stream of an answer, if there is one."""
+        source, self.source = self.source, None
+        close = getattr(source, "aclose", None) or getattr(source, "close", None)
         if close is not None:
             await _awaited(close())
+
+    async def close(self) -> None:
+        self.reading.close()
+        await self.leave()
 
     def ended(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -258,6 +290,10 @@ class _AsyncCall(_FunctionCall, AsyncCaller):
             return self.stream(steps)
         assert self.outcome is not None, "a flow ends with its outcome"
         return await _awaited(self.result(self.outcome))
+
+
+async def _only(value: Any) -> AsyncIterator[Any]:
+    yield value
 
 
 async def _awaited(value: Any) -> Any:

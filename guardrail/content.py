@@ -158,6 +158,15 @@ class Usage:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
 
+    def __add__(self, other: Usage) -> Usage:
+        """The counts of two answers together."""
+        return Usage(
+            *(
+                one if two is None else two + (one or 0)
+                for one, two in zip(vars(self).values(), vars(other).values(), strict=True)
+            )
+        )
+
 
 @dataclass(frozen=True)
 class Reply:

@@ -10,31 +10,45 @@ from guardrail.verdict import Area, Edit, Span
 
 Cut = tuple[int, int, str]  # start, end, text in its place
 
+QUOTED = 200  # characters of a text that is told again
 
-def cuts(edits: Iterable[Edit], part: str, length: int) -> list[Cut]:
+
+def quoted(text: str) -> str:
+    """A text as it is told again: in one line, without control characters, bounded in length."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= QUOTED else line[: QUOTED - 1] + "…"
+
+
+def cuts(edits: Iterable[Edit], part: str, text: str) -> list[Cut]:
     """The edits of one text part in order, those that overlap joined.
 
-    Joined edits take the text of the longest of them.
+    Joined edits take the new text of the longest of them.
     """
     spans = sorted(
-        (max(0, edit.where.start), min(length, edit.where.end), edit.text)
-        for edit in edits
-        if isinstance(edit.where, Span) and edit.where.part == part
+        (
+            (max(0, edit.where.start), min(len(text), edit.where.end), edit.text)
+            for edit in edits
+            if isinstance(edit.where, Span) and edit.where.part == part
+        ),
+        key=lambda span: span[:2],
     )
-    joined: list[tuple[int, int, str, int]] = []
-    for start, end, text in spans:
+    joined: list[tuple[int, int, str | tuple[str, ...], int]] = []
+    for start, end, new in spans:
         if joined and start < joined[-1][1]:
             first, last, kept, longest = joined[-1]
             size = end - start
             joined[-1] = (
                 first,
                 max(last, end),
-                text if size > longest else kept,
+                new if size > longest else kept,
                 max(size, longest),
             )
         else:
-            joined.append((start, end, text, end - start))
-    return [(start, end, text) for start, end, text, _ in joined]
+            joined.append((start, end, new, end - start))
+    return [
+        (start, end, new if isinstance(new, str) else quoted(text[start:end]).join(new))
+        for start, end, new, _ in joined
+    ]
 
 
 def cut_text(text: str, changes: Sequence[Cut]) -> str:
@@ -70,7 +84,7 @@ def apply(content: Content, edits: Sequence[Edit]) -> Mapping[str, Part]:
     changed: dict[str, Part] = {}
     for part in content.parts:
         if isinstance(part, Text):
-            changes = cuts(edits, part.name, len(part.text))
+            changes = cuts(edits, part.name, part.text)
             if changes:
                 changed[part.name] = replace(part, text=cut_text(part.text, changes))
         else:

@@ -5,6 +5,7 @@ A flow is a generator: it yields what it needs (see `steps`) and is sent the ans
     screen input   (screening.py: limits, typed text, pictures, the text found in them)
     ask the model, with the edits made
     check output   (the same waves over the parts of the answer)
+    ask again, with a note, as often as the rules that hit want it
     emit the record
 
 `drive.py` holds the drivers that do the work; in tests a flow is played by hand.
@@ -18,6 +19,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from guardrail.asking import asked_text, with_note
 from guardrail.content import Call, Content, Part, Reply, Usage
 from guardrail.detector import Stage
 from guardrail.policy import Failure
@@ -78,13 +80,21 @@ def _guarded(book: _Book) -> Generator[Step, Any, Screened]:
     screened = yield from book.screen(Stage.INPUT, book.call.content)
     if screened.verdict.action.stops:
         return screened
-    reply = yield from book.ask(screened)
-    if reply is None:
-        return (yield from _streamed(book))
-    return (yield from book.screen(Stage.OUTPUT, reply.content))
+    prompt, changed = asked_text(screened.content), dict(screened.changed)
+    while True:
+        asked = None if prompt is None else len(book.asks)
+        reply = yield from book.ask(changed)
+        if reply is None:
+            checked = yield from _streamed(book, asked)
+        else:
+            checked = yield from book.screen(Stage.OUTPUT, reply.content, asked=asked)
+        if prompt is None or not checked.verdict.ask_again:
+            return checked
+        note = with_note(prompt, checked.verdict, checked.content)
+        changed[prompt.name] = replace(prompt, text=note)
 
 
-def _streamed(book: _Book) -> Generator[Step, Any, Screened]:
+def _streamed(book: _Book, asked: int | None) -> Generator[Step, Any, Screened]:
     """The answer comes in chunks. With an enforced rule on output they are held until all of it
     is checked: nothing of a blocked answer, and nothing of what is redacted, has left by then."""
     policy, holds = book.plan.policy, book.plan.holds_output
@@ -96,8 +106,8 @@ def _streamed(book: _Book) -> Generator[Step, Any, Screened]:
             yield Release(held.count - 1)
         elif held.failures and policy.on_error.output.stops:
             break
-    checked = yield from book.screen(Stage.OUTPUT, held.content, held.failures)
-    if holds and not checked.verdict.action.stops:
+    checked = yield from book.screen(Stage.OUTPUT, held.content, held.failures, asked=asked)
+    if holds and not (checked.verdict.action.stops or checked.verdict.ask_again):
         texts = held.rewritten(checked.verdict.edits)
         for index in range(held.count):
             yield Release(index, texts.get(index, {}))
@@ -112,8 +122,9 @@ class _Book:
         self.id = f"gr_{secrets.token_hex(8)}"
         self.started = time.time_ns()
         self.stages: list[StageRecord] = []
-        self.asked_ns = self.answered_ns = 0
+        self.asks: list[tuple[int, int]] = []
         self.heard = Reply()
+        self.spent = Usage()
 
     def screen(
         self,
@@ -122,23 +133,28 @@ class _Book:
         failures: Sequence[Failure] = (),
         *,
         thorough: bool = False,
+        asked: int | None = None,
     ) -> Generator[Step, Any, Screened]:
         screened = yield from screen(
-            self.plan, stage, self.call, content, failures, thorough=thorough
+            self.plan, stage, self.call, content, failures, thorough=thorough, asked=asked
         )
         self.stages.append(screened.record)
         return screened
 
-    def ask(self, screened: Screened) -> Generator[Step, Any, Reply | None]:
-        self.asked_ns = self.answered_ns = time.time_ns()
-        reply: Reply | None = yield Ask(screened.changed)
-        self.answered_ns = time.time_ns()
+    def ask(self, changed: Mapping[str, Part]) -> Generator[Step, Any, Reply | None]:
+        self.spent, self.heard = self.spent + self.heard.usage, Reply()
+        self.asks.append((time.time_ns(), time.time_ns()))
+        reply: Reply | None = yield Ask(dict(changed))
+        self._answered()
         self.heard = reply or Reply()
         return reply
 
+    def _answered(self) -> None:
+        self.asks[-1] = self.asks[-1][0], time.time_ns()
+
     def hear(self, delta: Delta) -> None:
         """Keep what a chunk tells of usage and the end of the answer."""
-        self.answered_ns = time.time_ns()
+        self._answered()
         heard = self.heard
         self.heard = replace(
             heard,
@@ -165,8 +181,8 @@ class _Book:
             started_ns=self.started,
             ended_ns=time.time_ns(),
             stages=tuple(self.stages),
-            model_ns=(self.asked_ns, self.answered_ns) if self.asked_ns else None,
-            usage=self.heard.usage,
+            asks=tuple(self.asks),
+            usage=self.spent + self.heard.usage,
             finish_reason=self.heard.finish_reason,
             response_model=self.heard.model,
             response_id=self.heard.response_id,

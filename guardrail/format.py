@@ -177,6 +177,7 @@ class RuleEntry(_Entry):
     severity: Literal["low", "medium", "high", "critical"] = "medium"
     message: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\n]*$")] | None = None
     text: Annotated[str, Field(max_length=300)] | None = None
+    ask_again: Annotated[int, Field(ge=0, le=5)] = 0
     mode: ModeName = "enforce"
     on_error: OnErrorForm | None = None
     timeout_ms: Millis | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -15,7 +16,7 @@ from guardrail.content import Call, Content, Context, Part, Text
 from guardrail.detector import Stage
 from guardrail.drive import Pool, Runner, aplay, play
 from guardrail.flow import Flow, screened_only
-from guardrail.policy import Policy
+from guardrail.policy import LIMITS_RULE, Policy, Rule
 from guardrail.record import Record, Sink
 from guardrail.screening import Plan
 from guardrail.telemetry import Telemetry
@@ -88,6 +89,19 @@ class Guard:
         self.plan = Plan(self.policy, Digester(digest_key))
         pool = None if workers is None else Pool(workers)
         self.runner = Runner(MemoryCache() if cache is None else cache, pool)
+
+    def with_rules(self, *rules: Rule) -> Guard:
+        """This guard with more rules, made in Python; cache, sinks and threads are shared.
+
+        Raises ValueError for an id that the policy has already.
+        """
+        ids = [LIMITS_RULE, *(rule.id for rule in (*self.policy.rules, *rules))]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"two rules have one id: {', '.join(sorted(ids))}")
+        other = copy.copy(self)
+        other.policy = replace(self.policy, rules=(*self.policy.rules, *rules))
+        other.plan = Plan(other.policy, self.plan.digester)
+        return other
 
     @overload
     def __call__(self, function: F, /) -> F: ...

@@ -29,6 +29,7 @@ from guardrail.policy import (
     Rule,
     Scope,
     Timeouts,
+    replacement_mistake,
 )
 from guardrail.registry import Kind, Registry, UnknownPlugin
 from guardrail.verdict import Action
@@ -177,6 +178,7 @@ class _Build:
 
     def _rule(self, index: int, entry: RuleEntry, reads_pictures: bool) -> Rule | None:
         path: Path = ("rules", index)
+        known = len(self.mistakes)
         use, arguments = entry.check.use, entry.check.arguments
         detector: Detector | None = self._plugin("detector", use, arguments, (*path, "check"))
         if detector is None:
@@ -184,10 +186,17 @@ class _Build:
         spec = detector.spec
         self._scopes(entry, spec, path, reads_pictures)
         levels = self._levels(entry, spec, path)
-        if entry.text is not None and not _uses(entry, "replace"):
-            self._add((*path, "text"), "text is only used by the action replace")
+        self._text(entry, path)
+        if entry.ask_again and not all(where.startswith("output") for where in entry.when):
+            self._add(
+                (*path, "ask_again"),
+                "only an answer can be asked for again",
+                "make a rule of its own for `when: output`",
+            )
         if entry.id == LIMITS_RULE:
             self._add((*path, "id"), f"{LIMITS_RULE!r} is the name of a built-in rule")
+        if len(self.mistakes) > known:
+            return None
         return Rule(
             id=entry.id,
             when=frozenset(entry.when),
@@ -200,8 +209,19 @@ class _Build:
             mode=Mode(entry.mode),
             on_error=_on_error(entry.on_error),
             timeout_ms=entry.timeout_ms,
+            ask_again=entry.ask_again,
             line=self.document.line(path),
         )
+
+    def _text(self, entry: RuleEntry, path: Path) -> None:
+        if entry.text is None:
+            return
+        if not _uses(entry, "replace"):
+            self._add((*path, "text"), "text is only used by the action replace")
+        mistake = replacement_mistake(entry.text)
+        if mistake:
+            hint = "there are {found} and {label}; a brace as such is written twice"
+            self._add((*path, "text"), mistake, hint)
 
     def _scopes(self, entry: RuleEntry, spec: Spec, path: Path, reads_pictures: bool) -> None:
         for number, where in enumerate(entry.when):

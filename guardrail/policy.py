@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from string import Formatter
 from typing import Any, Literal
 
 from guardrail.content import Context, Image, Limits, Part, Role, Text
@@ -58,7 +59,9 @@ class Rule:
 
     `when` holds scopes such as "input", "input.image", "tool.text" or "output". `levels` maps a
     label (or "*" for all others) to its thresholds, strictest last. `replacement` is the text an
-    edit leaves behind; None stands for the label in brackets.
+    edit leaves behind, with the fields {label} and {found} (the text that was found); None stands
+    for the label in brackets. Where a rule on output hits, the model is asked again, at most
+    `ask_again` times in a call, before its action counts.
     """
 
     id: str
@@ -72,7 +75,14 @@ class Rule:
     mode: Mode = Mode.ENFORCE
     on_error: OnError | None = None
     timeout_ms: int | None = None
+    ask_again: int = 0
     line: int | None = None
+
+    def __post_init__(self) -> None:
+        if mistake := replacement_mistake(self.replacement or ""):
+            raise ValueError(f"{self.id}: replacement: {mistake}")
+        if self.ask_again and not all(where.startswith("output") for where in self.when):
+            raise ValueError(f"{self.id}: ask_again is for rules on output alone")
 
     def sees(self, part: Part) -> bool:
         """Whether this rule looks at `part`: its scope fits and the detector reads its kind."""
@@ -187,8 +197,8 @@ class Observed:
     skipped: str = ""
 
 
-def judge(policy: Policy, stage: Stage, observed: Observed) -> RuleResult:
-    """What one rule makes of what its checks gave."""
+def judge(policy: Policy, stage: Stage, observed: Observed, asked: int | None = None) -> RuleResult:
+    """What one rule makes of what its checks gave; `asked` as for `decide`."""
     rule = observed.rule
     if not (observed.looked_at or observed.failures):
         reason = observed.skipped or "nothing there to look at"
@@ -231,6 +241,10 @@ def judge(policy: Policy, stage: Stage, observed: Observed) -> RuleResult:
         label=label,
         score=score,
         threshold=threshold,
+        ask_again=status is Status.HIT
+        and not shadow
+        and asked is not None
+        and asked < rule.ask_again,
     )
 
 
@@ -239,15 +253,20 @@ def decide(
     stage: Stage,
     observations: Iterable[Observed],
     built_in: Sequence[RuleResult] = (),
+    asked: int | None = None,
 ) -> Verdict:
     """The verdict of a stage: the strictest action of all enforced rules wins.
 
     Edits of all enforced rules are collected, whatever the action is. The reason is that of the
-    strictest rule, the most severe first; it names the rule and never holds content.
+    strictest rule, the most severe first; it names the rule and never holds content. `asked` is
+    how often the model has been asked again, None where it cannot be; a rule that stops the call
+    for good leaves no room for it.
     """
     rules = {rule.id: rule for rule in policy.rules}
-    results = [*built_in, *(judge(policy, stage, observed) for observed in observations)]
+    results = [*built_in, *(judge(policy, stage, observed, asked) for observed in observations)]
     action = max((result.action for result in results), default=Action.ALLOW)
+    final = any(result.action.stops and not result.ask_again for result in results)
+    ask_again = not final and any(result.ask_again for result in results)
     edits = tuple(
         dict.fromkeys(
             Edit(finding.where, _replacement(rules[result.rule], finding))
@@ -268,8 +287,26 @@ def decide(
         rule = rules.get(first.rule)
         message = (rule.message if rule else first.reason) or NEUTRAL_MESSAGE
         reason = f"{first.rule}: {(rule and rule.message) or first.reason}"
-    return Verdict(action, tuple(results), edits, reason, message)
+    return Verdict(action, tuple(results), edits, reason, message, ask_again)
 
 
-def _replacement(rule: Rule, finding: Finding) -> str:
-    return f"[{finding.label}]" if rule.replacement is None else rule.replacement
+def replacement_mistake(text: str) -> str:
+    """What is wrong with a rule's replacement text, in plain words; empty where nothing is."""
+    try:
+        for _, name, form, conversion in Formatter().parse(text):
+            if name is not None and (name not in ("found", "label") or form or conversion):
+                return f"there is no field {{{name}}}"
+    except ValueError:
+        return "a brace stands alone"
+    return ""
+
+
+def _replacement(rule: Rule, finding: Finding) -> str | tuple[str, ...]:
+    if rule.replacement is None:
+        return f"[{finding.label}]"
+    pieces = [""]
+    for text, name, _, _ in Formatter().parse(rule.replacement):
+        pieces[-1] += text + (finding.label if name == "label" else "")
+        if name == "found":
+            pieces.append("")
+    return tuple(pieces) if len(pieces) > 1 else pieces[0]

@@ -12,7 +12,7 @@ from typing import Any
 
 from guardrail.content import Context, Image, Part, Usage
 from guardrail.detector import Stage
-from guardrail.verdict import Area, Finding, RuleResult, Status, Verdict
+from guardrail.verdict import Action, Area, Finding, RuleResult, Status, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -68,7 +68,11 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """One guarded call. `model_ns` is when the model's answer was asked for and complete."""
+    """One guarded call.
+
+    `asks` has for each answer of the model when it was asked for and complete, in nanoseconds
+    since the epoch; more than one where a rule had it asked again. `usage` is over all of them.
+    """
 
     id: str
     policy_id: str
@@ -79,7 +83,7 @@ class Record:
     started_ns: int
     ended_ns: int
     stages: tuple[StageRecord, ...] = ()
-    model_ns: tuple[int, int] | None = None
+    asks: tuple[tuple[int, int], ...] = ()
     usage: Usage = Usage()
     finish_reason: str | None = None
     response_model: str | None = None
@@ -91,6 +95,17 @@ class Record:
     def ms(self) -> float:
         """How long it took, in milliseconds."""
         return (self.ended_ns - self.started_ns) / 1e6
+
+    @property
+    def model_ns(self) -> tuple[int, int] | None:
+        """When the first answer was asked for and the last was complete."""
+        return (self.asks[0][0], self.asks[-1][1]) if self.asks else None
+
+    @property
+    def action(self) -> Action:
+        """The strictest action that counted: those before another answer was asked for did not."""
+        stages = [stage.verdict for stage in self.stages if not stage.verdict.ask_again]
+        return max((verdict.action for verdict in stages), default=Action.ALLOW)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-able data."""
@@ -111,6 +126,7 @@ class Record:
             if self.model_ns is None
             else {
                 "ms": round((self.model_ns[1] - self.model_ns[0]) / 1e6, 3),
+                "asks": [round((end - start) / 1e6, 3) for start, end in self.asks],
                 "usage": {k: v for k, v in vars(self.usage).items() if v is not None},
                 "finish_reason": self.finish_reason,
                 "name": self.response_model,
@@ -167,6 +183,7 @@ def _rule(result: RuleResult, line: int | None) -> dict[str, Any]:
         "label": result.label,
         "score": None if result.score is None else round(result.score, 4),
         "threshold": result.threshold,
+        "ask_again": result.ask_again or None,
         "line": line,
         "findings": [finding_dict(finding) for finding in result.findings],
         "below": [finding_dict(finding) for finding in result.below],
@@ -179,6 +196,7 @@ def _stage(stage: StageRecord, lines: Mapping[str, int | None]) -> dict[str, Any
         "stage": str(stage.stage),
         "ms": round((stage.ended_ns - stage.started_ns) / 1e6, 3),
         "action": str(stage.verdict.action),
+        "ask_again": stage.verdict.ask_again,
         "reason": stage.verdict.reason,
         "parts": [{k: v for k, v in vars(part).items() if v is not None} for part in stage.parts],
         "checks": [

@@ -106,8 +106,12 @@ def screen(
     failures: Sequence[Failure] = (),
     *,
     thorough: bool = False,
+    asked: int | None = None,
 ) -> Generator[Step, Any, Screened]:
-    """Look at the parts of one stage in waves, decide, and make the edits."""
+    """Look at the parts of one stage in waves, decide, and make the edits.
+
+    `asked` is how often the model has been asked again, None where it cannot be.
+    """
     started = time.time_ns()
     if not plan.policy.scope.covers(call.context):
         rules = tuple(
@@ -117,7 +121,7 @@ def screen(
         verdict = Verdict(rules=rules)
         return Screened(StageRecord(stage, started, time.time_ns(), facts_of, (), verdict), content)
 
-    room = _Room(plan, stage, call)
+    room = _Room(plan, stage, call, asked)
     room.broken += [*failures, *_over_limits(plan.policy, content)]
     pictures = list(content.images)
     texts: list[Text] = list(content.texts)
@@ -144,7 +148,7 @@ def screen(
 
     verdict = room.verdict()
     changed: Mapping[str, Part] = {}
-    if verdict.edits and not verdict.action.stops:
+    if verdict.edits and not verdict.action.stops and not verdict.ask_again:
         (made,) = yield Run((_edit_job(plan.policy, content, verdict),))
         if made.failure is None:
             changed = made.value
@@ -163,8 +167,8 @@ Use = tuple[Job, Callable[[Result], None]]
 class _Room:
     """What one screening has seen so far, rule by rule."""
 
-    def __init__(self, plan: Plan, stage: Stage, call: Call) -> None:
-        self.plan, self.stage, self.call = plan, stage, call
+    def __init__(self, plan: Plan, stage: Stage, call: Call, asked: int | None) -> None:
+        self.plan, self.stage, self.call, self.asked = plan, stage, call, asked
         self.findings: dict[str, list[Finding]] = {rule.id: [] for rule in plan.rules}
         self.failures: dict[str, list[Failure]] = {rule.id: [] for rule in plan.rules}
         self.looked_at: dict[str, int] = {rule.id: 0 for rule in plan.rules}
@@ -355,7 +359,7 @@ class _Room:
             )
             for rule in self.plan.rules
         ]
-        return decide(policy, self.stage, observations, [self._limits_result()])
+        return decide(policy, self.stage, observations, [self._limits_result()], self.asked)
 
     def _limits_result(self) -> RuleResult:
         if not self.broken:

@@ -68,7 +68,7 @@ class Held:
         changed: dict[int, dict[str, str]] = {}
         for key, pieces in self._pieces.items():
             texts = [text for _, text in pieces]
-            changes = cuts(edits, key, sum(map(len, texts)))
+            changes = cuts(edits, key, "".join(texts))
             if not changes:
                 continue
             new = cut_chunks(texts, changes)

@@ -102,6 +102,8 @@ class Telemetry:
         if record.error:
             span.set_status(SpanStatus(StatusCode.ERROR))
         parent = set_span_in_context(span)
+        for began, ended in record.asks if len(record.asks) > 1 else ():
+            tracer.start_span("guardrail ask", context=parent, start_time=began).end(ended)
         for stage in record.stages:
             child = tracer.start_span(
                 f"guardrail {stage.stage}",
@@ -176,7 +178,9 @@ def _call_attributes(record: Record) -> dict[str, Any]:
     if images:
         attributes["guardrail.image.sha256"] = list(dict.fromkeys(images))
     if record.stages:
-        attributes["guardrail.action"] = str(max(s.verdict.action for s in record.stages))
+        attributes["guardrail.action"] = str(record.action)
+    if len(record.asks) > 1:
+        attributes["guardrail.asks"] = len(record.asks)
     for name in ("route", "tenant", "user"):
         value = getattr(record.context, name)
         if value:
@@ -191,6 +195,7 @@ def _stage_attributes(stage: StageRecord) -> dict[str, Any]:
         "guardrail.parts.text": sum(part.kind == "text" for part in stage.parts),
         "guardrail.parts.image": sum(part.kind == "image" for part in stage.parts),
         "guardrail.edits": len(stage.verdict.edits),
+        "guardrail.ask_again": stage.verdict.ask_again,
     }
 
 
@@ -245,8 +250,7 @@ class _Instruments:
 
     def measure(self, record: Record) -> None:
         policy = {"guardrail.policy.id": record.policy_id}
-        action = max((stage.verdict.action for stage in record.stages), default=None)
-        self.calls.add(1, policy | {"guardrail.action": str(action or "allow")})
+        self.calls.add(1, policy | {"guardrail.action": str(record.action)})
         for stage in record.stages:
             where = policy | {"guardrail.stage": str(stage.stage)}
             self.stage_time.record((stage.ended_ns - stage.started_ns) / 1e9, where)

@@ -71,10 +71,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Edit:
-    """A change to content: `text` in place of a span, or an area painted over."""
+    """A change to content: `text` in place of a span, or an area painted over.
+
+    Where `text` is a tuple, its pieces stand around the span's own text.
+    """
 
     where: Span | Area
-    text: str
+    text: str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class RuleResult:
     label: str | None = None  # of the finding that decided
     score: float | None = None
     threshold: float | None = None
+    ask_again: bool = False  # the rule wants another answer before its action counts
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ class Verdict:
     """The decision on one stage of a call.
 
     `reason` is for those who run the application, `message` for those who use it; both are empty
-    where nothing was found.
+    where nothing was found. With `ask_again` the action does not count yet: the model is asked
+    for another answer first.
     """
 
     action: Action = Action.ALLOW
@@ -106,6 +111,7 @@ class Verdict:
     edits: tuple[Edit, ...] = ()
     reason: str = ""
     message: str = ""
+    ask_again: bool = False
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -29,7 +29,7 @@ def edited(draw: st.DrawFn) -> tuple[str, list[Edit]]:
 def test_nothing_of_a_span_survives_and_all_else_does(case: tuple[str, list[Edit]]) -> None:
     text, edits = case
     covered = {i for edit in edits for i in range(edit.where.start, edit.where.end)}
-    new = cut_text(text, cuts(edits, "p", len(text)))
+    new = cut_text(text, cuts(edits, "p", text))
     kept = "".join(char for i, char in enumerate(text) if i not in covered)
     assert new.replace("[X]", "") == kept
     assert ("[X]" in new) == bool(edits)
@@ -41,7 +41,7 @@ def test_chunks_join_to_the_edited_whole(case: tuple[str, list[Edit]], data: st.
     points = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     bounds = [0, *points, len(text)]
     chunks = [text[a:b] for a, b in pairwise(bounds)]
-    changes = cuts(edits, "p", len(text))
+    changes = cuts(edits, "p", text)
     new = cut_chunks(chunks, changes)
     assert len(new) == len(chunks)
     assert "".join(new) == cut_text(text, changes)
@@ -64,7 +64,7 @@ def test_a_held_stream_is_rewritten_chunk_by_chunk(
             break
     rewritten = held.rewritten(edits)
     out = "".join(rewritten.get(i, {}).get("p", piece) for i, piece in enumerate(pieces))
-    assert out == cut_text(text, cuts(edits, "p", len(text)))
+    assert out == cut_text(text, cuts(edits, "p", text))
     assert all("other" not in texts for texts in rewritten.values())
 
 
