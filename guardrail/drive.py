@@ -140,17 +140,18 @@ class Runner:
         return flight
 
     def _work(self, job: Job, flight: _Flight) -> Result:
-        started = time.time_ns()
+        started, loading = time.time_ns(), 0
         try:
             if job.load is not None:
                 job.load()
+                loading = time.time_ns() - started
             flight.begun.set_result(time.monotonic())
             value = job.run()
         except Exception as error:
-            return Result(None, failure_of(error, job), started, time.time_ns())
+            return Result(None, failure_of(error, job), started, time.time_ns(), loading)
         if job.key is not None:
             self.cache.put(job.key, value)
-        return Result(value, None, started, time.time_ns())
+        return Result(value, None, started, time.time_ns(), loading)
 
     def _finish(self, job: Job, flight: _Flight) -> None:
         try:

@@ -33,7 +33,10 @@ class PartFacts:
 
 @dataclass(frozen=True)
 class CheckRun:
-    """One run of a detector or extractor on one part."""
+    """One run of a detector or extractor on one part.
+
+    `loading_ns` of the time between `started_ns` and `ended_ns` went into loading its model.
+    """
 
     name: str
     version: str
@@ -42,6 +45,7 @@ class CheckRun:
     status: Status
     started_ns: int  # since the epoch
     ended_ns: int
+    loading_ns: int = 0
     cached: bool = False
     model: str | None = None
     reason: str = ""
@@ -50,8 +54,13 @@ class CheckRun:
 
     @property
     def ms(self) -> float:
-        """How long it took, in milliseconds."""
-        return (self.ended_ns - self.started_ns) / 1e6
+        """How long it took without loading, in milliseconds."""
+        return (self.ended_ns - self.started_ns - self.loading_ns) / 1e6
+
+    @property
+    def loading_ms(self) -> float:
+        """How long it had to wait for its model to load, in milliseconds."""
+        return self.loading_ns / 1e6
 
 
 @dataclass(frozen=True)
@@ -208,6 +217,7 @@ def _stage(stage: StageRecord, lines: Mapping[str, int | None]) -> dict[str, Any
                 "part": run.part,
                 "status": str(run.status),
                 "ms": round(run.ms, 3),
+                "loading_ms": round(run.loading_ms, 3),
                 "cached": run.cached,
                 "reason": run.reason,
                 "best": {label: round(score, 4) for label, score in run.best},

@@ -453,6 +453,7 @@ def _check_run(job: Job, stage: Stage, result: Result) -> CheckRun:
         status=status,
         started_ns=result.started_ns,
         ended_ns=result.ended_ns,
+        loading_ns=result.loading_ns,
         cached=result.cached,
         model=job.model,
         reason=reason,

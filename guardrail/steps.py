@@ -34,12 +34,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a job, with its times in nanoseconds since the epoch."""
+    """What became of a job, with its times in nanoseconds since the epoch.
+
+    `loading_ns` of that time went into loading what it needs, before it ran.
+    """
 
     value: Any = None
     failure: Failure | None = None
     started_ns: int = 0
     ended_ns: int = 0
+    loading_ns: int = 0
     cached: bool = False
 
 

@@ -77,8 +77,7 @@ def check(
                 edited = {edit.where.part for edit in screening.verdict.edits}
                 for part in screening.content.parts:
                     if part.name in edited:
-                        console.print(f"{part.name} is then: ", end="")
                         now = part.text if isinstance(part, Text) else "covered in the boxes above"
-                        console.print(now, markup=False)
+                        click.echo(f"{part.name} is then: {now}")
     if any(screening.action.stops for screening in done):
         sys.exit(EXIT_STOPPED)

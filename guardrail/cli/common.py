@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXIT_STOPPED = 10
 EXIT_USAGE = 2
-PIPE_WIDTH = 400  # columns; wider than any line a command prints but paths and contents
+UNBROKEN = 1 << 20  # columns; no line that a command prints is as wide
 
 policy_option = click.option(
     "--policy", default="default", show_default=True, help="A shipped policy's name or a file."
@@ -52,13 +52,12 @@ def load_guard(policy: str, *sinks: Sink) -> Guard:
 
 
 def terminal(*, stderr: bool = False) -> Console:
-    """Where a command prints. Into a pipe or a file, lines keep their length."""
+    """Where a command prints. Into a pipe or a file, lines are never broken."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made = Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
-    return made
+    to_people = (sys.stderr if stderr else sys.stdout).isatty()
+    width = None if to_people else UNBROKEN
+    return Console(stderr=stderr, highlight=False, emoji=False, width=width)
 
 
 def fail(message: str) -> NoReturn:

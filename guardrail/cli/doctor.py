@@ -29,6 +29,7 @@ class Health:
     version: str
     model: str | None
     state: str = "not tried"
+    loading_ms: float | None = None
     first_ms: float | None = None
     warm_ms: float | None = None
     found: list[str] = field(default_factory=list)
@@ -116,9 +117,14 @@ def _note(health: Health, run: CheckRun, first: bool) -> None:
     elif health.state == "not tried":
         health.state = "works"
     if first:
+        health.loading_ms = round(max(run.loading_ms, health.loading_ms or 0.0), 1)
         health.first_ms = health.first_ms or round(run.ms, 1)
     elif not run.cached:
         health.warm_ms = round(max(run.ms, health.warm_ms or 0.0), 1)
+
+
+def _times(*figures: float | None) -> list[str]:
+    return ["" if ms is None else f"{ms:.1f}" for ms in figures]
 
 
 def _print(report: list[Health]) -> None:
@@ -126,7 +132,9 @@ def _print(report: list[Health]) -> None:
     from rich.table import Table
 
     console = terminal()
-    table = Table("check", "state", "model", "version", "first ms", "warm ms", "test inputs")
+    table = Table(
+        "check", "state", "model", "version", "load ms", "first ms", "warm ms", "test inputs"
+    )
     for health in report:
         state = escape(health.state)
         tried: Any = f"{len(health.found)} of {len(health.found) + len(health.missed)} found"
@@ -137,8 +145,7 @@ def _print(report: list[Health]) -> None:
             f"[green]{state}[/]" if health.state == "works" else f"[red]{state}[/]",
             health.model or "",
             health.version,
-            "" if health.first_ms is None else f"{health.first_ms:.1f}",
-            "" if health.warm_ms is None else f"{health.warm_ms:.1f}",
+            *_times(health.loading_ms, health.first_ms, health.warm_ms),
             tried if health.found or health.missed else "",
         )
     console.print(table)

@@ -106,11 +106,13 @@ def _finding(finding: Mapping[str, Any]) -> str:
 
 def _check(run: Mapping[str, Any]) -> str:
     took = "cached" if run["cached"] else f"{run['ms']:.1f} ms"
+    loaded = f"after {run['loading_ms']:.1f} ms of loading" if run["loading_ms"] >= 1 else ""
     best = ", ".join(f"{escape(label)} {score:.2f}" for label, score in run["best"].items())
     words = [
         f"{escape(run['name'])} on {escape(run['part'])}",
         coloured(run["status"]) if run["status"] in ("not_run", "error") else "",
         took,
+        loaded,
         best,
         escape(run["reason"]),
     ]

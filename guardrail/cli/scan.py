@@ -73,13 +73,12 @@ def scan(
     with source.open("rb") as lines:
         total = sum(1 for _ in lines)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = terminal(stderr=True)
     if done:
-        console.print(f"{target}: {done} rows are there already")
+        click.echo(f"{target}: {done} rows are there already", err=True)
     with (
         source.open("rb") as lines,
         target.open("a", encoding="utf-8") as out,
-        Progress(*columns, console=console) as progress,
+        Progress(*columns, console=terminal(stderr=True)) as progress,
     ):
         task = progress.add_task("rows", total=total, completed=done)
         numbered = islice(enumerate(lines, start=1), done, None)
@@ -89,7 +88,7 @@ def scan(
             unreadable += row["action"] == "error"
             progress.advance(task)
     if unreadable:
-        console.print(f"{unreadable} of {total} rows could not be read")
+        click.echo(f"{unreadable} of {total} rows could not be read", err=True)
         sys.exit(EXIT_SOME_UNREADABLE)
 
 

@@ -31,6 +31,7 @@ from guardrail.cli.drawing import SCENES
 from guardrail.load import load_policy
 
 ROOT = Path(__file__).parents[2]
+WIDTH = 80  # columns for help, of which click leaves two free
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARYING = [
@@ -146,7 +147,7 @@ def _console(body: str, afresh: bool) -> str:
 
 
 def _in_process(words: list[str]) -> str:
-    done = CliRunner().invoke(main, words, prog_name="guardrail")
+    done = CliRunner().invoke(main, words, prog_name="guardrail", terminal_width=WIDTH - 2)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.output
@@ -154,7 +155,8 @@ def _in_process(words: list[str]) -> str:
 
 def _process(words: list[str]) -> str:
     guardrail = Path(sys.executable).with_name("guardrail")
-    return subprocess.run([guardrail, *words], capture_output=True, text=True).stdout
+    wide = os.environ | {"COLUMNS": str(WIDTH)}
+    return subprocess.run([guardrail, *words], capture_output=True, text=True, env=wide).stdout
 
 
 if __name__ == "__main__":
