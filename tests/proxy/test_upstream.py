@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 import trustme
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,13 @@ from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Request, Response, UpstreamError
 from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling
 from tests.proxy.scripted import Peer, answering, scripted
+
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy")
+
+
+@pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["", "uv"])
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    return request.param()
 
 
 def get(target: bytes = b"/") -> Request:

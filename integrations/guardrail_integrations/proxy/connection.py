@@ -12,7 +12,7 @@ import select
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from guardrail_integrations.proxy.interfaces import (
     Buffer,
@@ -168,8 +168,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and a way to see whether the other side has hung up."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self.made = transport, True
+        self._transport, self.made = cast(asyncio.Transport, transport), True
         self._new_parser()
         connected = transport.get_extra_info("socket")
         if connected is not None and hasattr(select, "poll"):
