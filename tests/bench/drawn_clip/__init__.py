@@ -1,0 +1,1 @@
+"""A small CLIP for tests: the pictures it learns from, its training, and its figures."""
