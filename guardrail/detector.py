@@ -51,7 +51,9 @@ class Spec:
     part, whose findings are cached for that part alone, or the whole call. `inline` runs are
     shorter than a thread hop (40 µs). Scores below `floor` need not be returned. `threshold` is
     used where a policy gives an action and no number, `thresholds` for single labels.
-    `model` names the weights, for reports.
+    `model` names the weights, for reports. With `reads_beside` a check of an answer is also given
+    what the extractors read in the call's pictures, as texts of `view.call`. Labels in `by_name`
+    are scores to be kept: they act only where a policy names them.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Spec:
     threshold: float = 0.5
     thresholds: Mapping[str, float] = field(default_factory=dict)
     model: str | None = None
+    reads_beside: bool = False
+    by_name: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,13 @@ TimeoutForm = Annotated[
 ]
 
 
+class AlertEntry(_Entry):
+    """When a rule hits too often to be chance: a share of its last results."""
+
+    rate_over: Threshold = 0.05
+    window: Annotated[int, Field(ge=10, le=100_000)] = 200
+
+
 class RuleEntry(_Entry):
     """One rule: what looks where, and what follows."""
 
@@ -178,6 +185,7 @@ class RuleEntry(_Entry):
     message: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\n]*$")] | None = None
     text: Annotated[str, Field(max_length=300)] | None = None
     ask_again: Annotated[int, Field(ge=0, le=5)] = 0
+    alert: AlertEntry | Literal[False] | None = None
     mode: ModeName = "enforce"
     on_error: OnErrorForm | None = None
     timeout_ms: Millis | None = None

@@ -17,6 +17,7 @@ from guardrail.detector import Stage
 from guardrail.drive import Pool, Runner, aplay, play
 from guardrail.flow import Flow, screened_only
 from guardrail.policy import LIMITS_RULE, Policy, Rule
+from guardrail.rates import Rates
 from guardrail.record import Record, Sink
 from guardrail.screening import Plan
 from guardrail.telemetry import Telemetry
@@ -86,6 +87,7 @@ class Guard:
         self.policy = policy
         self.sinks = tuple(sinks)
         self.telemetry = Telemetry(tracer_provider, meter_provider)
+        self.rates = Rates()
         self.plan = Plan(self.policy, Digester(digest_key))
         pool = None if workers is None else Pool(workers)
         self.runner = Runner(MemoryCache() if cache is None else cache, pool)
@@ -221,8 +223,15 @@ class Guard:
 
     def emit(self, record: Record, span: Span | None) -> None:
         """Hand a record to telemetry and the sinks; a call never fails for their sake."""
+        rates = self.rates.observe(self.policy, record)
+        for rate in rates:
+            if rate.alert:
+                _log.warning(
+                    "alert: rule %s hit %.1f%% of its last %d results, over %.1f%%",
+                    *(rate.rule, 100 * rate.share, rate.count, 100 * rate.over),
+                )
         deliveries: list[Callable[[], None]] = [
-            functools.partial(self.telemetry.finish, span, record),
+            functools.partial(self.telemetry.finish, span, record, rates),
             *(functools.partial(sink, record) for sink in self.sinks),
         ]
         for deliver in deliveries:

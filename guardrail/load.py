@@ -22,6 +22,7 @@ from guardrail.format import OnErrorEntry, PolicyFile, RuleEntry
 from guardrail.policy import (
     ANY_LABEL,
     LIMITS_RULE,
+    Alert,
     Mode,
     OnError,
     Policy,
@@ -210,6 +211,7 @@ class _Build:
             on_error=_on_error(entry.on_error),
             timeout_ms=entry.timeout_ms,
             ask_again=entry.ask_again,
+            alert=_alert(entry, spec),
             line=self.document.line(path),
         )
 
@@ -332,6 +334,14 @@ def _action(name: str) -> Action:
 
 def _on_error(entry: OnErrorEntry | None) -> OnError | None:
     return None if entry is None else OnError(_action(entry.input), _action(entry.output))
+
+
+def _alert(entry: RuleEntry, spec: Spec) -> Alert | None:
+    """As the rule says; by default the rules that hold an answer against its call are watched."""
+    if entry.alert is not None:
+        return Alert(entry.alert.rate_over, entry.alert.window) if entry.alert else None
+    judges = spec.scope == "call" and all(where.startswith("output") for where in entry.when)
+    return Alert() if judges else None
 
 
 def _default(spec: Spec, label: str) -> float:

@@ -54,6 +54,14 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
+class Alert:
+    """When a rule hits too often: over this share of its last `window` answers."""
+
+    rate_over: float = 0.05
+    window: int = 200
+
+
+@dataclass(frozen=True)
 class Rule:
     """One rule: which detector looks where, and what follows from its scores.
 
@@ -61,7 +69,7 @@ class Rule:
     label (or "*" for all others) to its thresholds, strictest last. `replacement` is the text an
     edit leaves behind, with the fields {label} and {found} (the text that was found); None stands
     for the label in brackets. Where a rule on output hits, the model is asked again, at most
-    `ask_again` times in a call, before its action counts.
+    `ask_again` times in a call, before its action counts. `alert` watches how often it hits.
     """
 
     id: str
@@ -76,6 +84,7 @@ class Rule:
     on_error: OnError | None = None
     timeout_ms: int | None = None
     ask_again: int = 0
+    alert: Alert | None = None
     line: int | None = None
 
     def __post_init__(self) -> None:
@@ -100,7 +109,8 @@ class Rule:
     def level(self, finding: Finding) -> tuple[Action, float | None]:
         """The strictest action whose threshold is at most the finding's score."""
         reached: tuple[Action, float | None] = (Action.ALLOW, None)
-        for action, threshold in self.levels.get(finding.label, self.levels.get(ANY_LABEL, ())):
+        others = ANY_LABEL if finding.label not in self.detector.spec.by_name else ""
+        for action, threshold in self.levels.get(finding.label, self.levels.get(others, ())):
             if finding.score >= threshold:
                 reached = (action, threshold)
         return reached

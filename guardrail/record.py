@@ -176,6 +176,8 @@ def finding_dict(finding: Finding) -> dict[str, Any]:
         row["where"] = {"part": where.part, "start": where.start, "end": where.end}
     if finding.note:
         row["note"] = finding.note
+    if finding.heat:
+        row["heat"] = [[*box, round(score, 4)] for box, score in finding.heat]
     return row
 
 

@@ -141,6 +141,7 @@ def screen(
         yield from room.wave([*room.detections(opened), *extractions])
         found = room.texts
     if not stopped():
+        yield from room.wave(room.extractions_beside([*texts, *opened, *found]))
         whole = room.whole_call([*texts, *opened, *found])
         yield from room.wave([*room.detections(found), *whole])
     else:
@@ -176,6 +177,7 @@ class _Room:
         self.left_out: set[str] = set()
         self.broken: list[Failure] = []
         self.texts: list[Text] = []
+        self.beside: list[Text] = []  # what extractors read in the call's own pictures
         self.pictures: dict[str, Mapping[str, Any]] = {}
         self.runs: list[CheckRun] = []
 
@@ -236,18 +238,21 @@ class _Room:
             seen = tuple(part for part in parts if rule.sees(part))
             if spec.scope != "call" or not seen:
                 continue
-            names = [self.plan.digester.of(part.name) for part in (*seen, *self.call.content.parts)]
+            call = self.call
+            if spec.reads_beside:
+                call = replace(call, content=Content((*call.content.parts, *self.beside)))
+            everything = (*seen, *call.content.parts)
+            names = [self.plan.digester.of(part.name) for part in everything]
             identity = b"".join([self.plan.identity[rule.id], *names])
+            pictures = call.content.images if "image" in spec.reads else ()
             job = Job(
                 name=spec.name,
                 version=spec.version,
                 kind="detector",
                 part="*",
-                run=partial(_detect, rule.detector, View(self.stage, seen, self.call)),
-                key=self.plan.key(
-                    "detector", identity, self.stage, (*seen, *self.call.content.parts)
-                ),
-                timeout_s=max(self.plan.policy.timeout_s(rule, part) for part in seen),
+                run=partial(_detect, rule.detector, View(self.stage, seen, call)),
+                key=self.plan.key("detector", identity, self.stage, everything),
+                timeout_s=max(self.plan.policy.timeout_s(rule, p) for p in (*seen, *pictures)),
                 model=spec.model,
                 load=self.plan.loading[id(rule.detector)],
             )
@@ -300,26 +305,50 @@ class _Room:
     def extractions(self, image: Image) -> list[Use]:
         """The extractors, if any rule wants to read this picture."""
         rules = [rule for rule in self.plan.rules if rule.reads_pictures_of(image)]
-        if not rules:
-            return []
-        uses: list[Use] = []
-        for extractor in self.plan.policy.extractors:
-            spec = extractor.spec
-            job = Job(
-                name=spec.name,
-                version=spec.version,
-                kind="extractor",
-                part=image.name,
-                run=partial(_extract, extractor, image),
-                key=self.plan.key(
-                    "extractor", self.plan.extractor_identity[spec.name], self.stage, (image,)
-                ),
-                timeout_s=self.plan.policy.timeouts.image / 1000,
-                model=spec.model,
-                load=self.plan.loading[id(extractor)],
-            )
-            uses.append((job, partial(self._extracted, image, rules)))
-        return uses
+        extractors = self.plan.policy.extractors if rules else ()
+        return [
+            (self._extraction(extractor, image), partial(self._extracted, image, rules))
+            for extractor in extractors
+        ]
+
+    def extractions_beside(self, parts: Sequence[Part]) -> list[Use]:
+        """The extractors on the call's pictures, for checks of the answer that compare with them.
+
+        The input's screening has read them in most calls, and the cache answers.
+        """
+        rules = [
+            rule
+            for rule in self.plan.rules
+            if rule.detector.spec.reads_beside and any(rule.sees(part) for part in parts)
+        ]
+        images = self.call.content.images if rules and self.stage is Stage.OUTPUT else ()
+        return [
+            (self._extraction(extractor, image), partial(self._read_beside, image, rules))
+            for image in images
+            for extractor in self.plan.policy.extractors
+        ]
+
+    def _extraction(self, extractor: Extractor, image: Image) -> Job:
+        spec = extractor.spec
+        identity = self.plan.extractor_identity[spec.name]
+        return Job(
+            name=spec.name,
+            version=spec.version,
+            kind="extractor",
+            part=image.name,
+            run=partial(_extract, extractor, image),
+            key=self.plan.key("extractor", identity, Stage.INPUT, (image,)),
+            timeout_s=self.plan.policy.timeouts.image / 1000,
+            model=spec.model,
+            load=self.plan.loading[id(extractor)],
+        )
+
+    def _read_beside(self, image: Image, rules: Sequence[Rule], result: Result) -> None:
+        if result.failure is None:
+            self.beside += [_as_read_from(image, text) for text in result.value]
+            return
+        for rule in rules:
+            self.failures[rule.id].append(result.failure)
 
     def _extracted(self, image: Image, rules: Sequence[Rule], result: Result) -> None:
         for rule in rules:

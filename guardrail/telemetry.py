@@ -9,11 +9,12 @@ done at all.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from guardrail.detector import Stage
 from guardrail.verdict import Status
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
     from guardrail.content import Call
+    from guardrail.rates import Rate
     from guardrail.record import CheckRun, Record, StageRecord
 
 SCOPE = "guardrail"
@@ -84,14 +86,18 @@ class Telemetry:
             return nullcontext()
         return _current(span)
 
-    def finish(self, span: Span | None, record: Record) -> None:
+    def finish(self, span: Span | None, record: Record, rates: Sequence[Rate] = ()) -> None:
         """Write the stages and checks of the record below its span and end it."""
         if span is not None and span.is_recording():
             self._spans(span, record)
+            _evaluations(span, record)
+            for rate in rates:
+                if rate.alert:
+                    span.add_event("guardrail.alert", {**_policy(record), **_rate(rate)})
         if span is not None:
             span.end(record.ended_ns)
         if self._meter_provider is not None or "opentelemetry.metrics" in sys.modules:
-            _instruments(self._meter_provider).measure(record)
+            _instruments(self._meter_provider).measure(record, rates)
 
     def _spans(self, span: Span, record: Record) -> None:
         from opentelemetry.trace import Status as SpanStatus
@@ -149,6 +155,33 @@ def _policy(record: Record) -> dict[str, Any]:
     return {
         "gen_ai.guardrail.policy.id": record.policy_id,
         "gen_ai.guardrail.policy.version": record.policy_version,
+    }
+
+
+def _evaluations(span: Span, record: Record) -> None:
+    """The scores of the checks that hold an answer against its call, one event for each label."""
+    answer = {"gen_ai.response.id": record.response_id} if record.response_id else {}
+    for stage in record.stages:
+        for run in stage.checks if stage.stage is Stage.OUTPUT else ():
+            if run.kind != "detector" or run.part != "*":
+                continue
+            if run.reason:
+                failed = {"gen_ai.evaluation.name": run.name, "error.type": str(run.status)}
+                span.add_event("gen_ai.evaluation.result", {**answer, **failed}, run.ended_ns)
+            for label, score in run.best:
+                value: dict[str, Any] = {
+                    "gen_ai.evaluation.name": f"{run.name}.{label}",
+                    "gen_ai.evaluation.score.value": score,
+                }
+                span.add_event("gen_ai.evaluation.result", {**answer, **value}, run.ended_ns)
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return {
+        "gen_ai.guardrail.policy.rule.id": rate.rule,
+        "guardrail.rate": rate.share,
+        "guardrail.rate.over": rate.over,
+        "guardrail.rate.results": rate.count,
     }
 
 
@@ -232,6 +265,15 @@ class _Instruments:
         self.rules = meter.create_counter(
             "guardrail.rule.results", "{result}", "Results of rules by status and action"
         )
+        self.rates = meter.create_gauge(
+            "guardrail.rule.rate", "1", "Share of hits among the last results of a watched rule"
+        )
+        self.alerts = meter.create_counter(
+            "guardrail.alerts", "{alert}", "Times that a rule's rate of hits went over its bound"
+        )
+        self.scores = meter.create_histogram(
+            "guardrail.evaluation.score", "1", "Scores of checks that hold an answer to its call"
+        )
         self.lookups = meter.create_counter(
             "guardrail.cache.lookups", "{lookup}", "Checks by whether the cache answered"
         )
@@ -248,8 +290,12 @@ class _Instruments:
             "gen_ai.client.operation.duration", "s", "Time the model took"
         )
 
-    def measure(self, record: Record) -> None:
+    def measure(self, record: Record, rates: Sequence[Rate] = ()) -> None:
         policy = {"guardrail.policy.id": record.policy_id}
+        for rate in rates:
+            rule = policy | {"guardrail.rule": rate.rule}
+            self.rates.set(rate.share, rule)
+            self.alerts.add(int(rate.alert), rule)
         self.calls.add(1, policy | {"guardrail.action": str(record.action)})
         for stage in record.stages:
             where = policy | {"guardrail.stage": str(stage.stage)}
@@ -268,6 +314,9 @@ class _Instruments:
             for run in stage.checks:
                 check = {"guardrail.check": run.name}
                 self.lookups.add(1, check | {"guardrail.cache.hit": run.cached})
+                if run.part == "*" and stage.stage is Stage.OUTPUT:
+                    for label, score in run.best:
+                        self.scores.record(score, check | {"guardrail.label": label})
                 if not run.cached:
                     self.check_time.record(run.ms / 1000, check)
         self._model(record)

@@ -59,7 +59,9 @@ class Finding:
     """Something a detector saw: its label, a score in [0, 1], and where. Never the content.
 
     `note` says more about it to people and, where a rule asks the model again, to the model
-    ("$.total: a number is expected"); it holds no content of the call either.
+    ("$.total: a number is expected"); it holds no content of the call either. `heat` says where
+    in a picture the thing was looked for: boxes, each with how much it looked like it there, in
+    [0, 1].
     """
 
     detector: str
@@ -67,6 +69,7 @@ class Finding:
     score: float
     where: Span | Area | None = None
     note: str = ""
+    heat: tuple[tuple[Box, float], ...] = ()
 
 
 @dataclass(frozen=True)

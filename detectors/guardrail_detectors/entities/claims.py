@@ -79,7 +79,9 @@ def presumed(text: str) -> list[Claim]:
     for sentence in sentences(text):
         plain = [word.text for word in sentence]
         asks = "?" in plain[-2:] or (plain and plain[0] in _WH | _IMPERATIVES | {"please"})
-        if not asks or any(word in ("if", "any", "whether", "suppose", "imagine") for word in plain):
+        if not asks or any(
+            word in ("if", "any", "whether", "suppose", "imagine") for word in plain
+        ):
             continue
         why = "why" in plain[:2]
         for claim, (first, _) in _phrases(sentence):
@@ -237,7 +239,9 @@ def _claim(sentence: Sequence[Word], first: int, last: int) -> Claim | None:
         return None
     paint = [word for word in before_head if word.text in words.COLOURS]
     colours = tuple(dict.fromkeys(words.COLOURS[word.text] for word in paint))
-    kept = [w.text for w in before_head if not words.is_adjective(w.text) and not _participle(w.text)]
+    kept = [
+        w.text for w in before_head if not words.is_adjective(w.text) and not _participle(w.text)
+    ]
     kept += [names[-2].text] if known else []
     if known:
         determined = True

@@ -30,7 +30,9 @@ PREPOSITIONS = frozenset(
     "towards against off up down for about during within upon atop past via per amid amidst "
     "opposite beyond alongside throughout as than like".split()
 )
-CONJUNCTIONS = frozenset("and or but nor while whereas although though because so yet & plus".split())
+CONJUNCTIONS = frozenset(
+    "and or but nor while whereas although though because so yet & plus".split()
+)
 PRONOUNS = frozenset(
     "i you he she it we they me him us them who whom whose which what where when why how there "
     "here one someone something anyone anything everyone everything nobody nothing none himself "
@@ -60,7 +62,8 @@ _VERBS = (
     "convey evoke imply say tell describe provide offer remain stay keep let get put set form "
     "consist depend allow help need want try begin start stop turn follow lead bring gather "
     "relax sleep graze swim float sail dance sing pose travel attach connect belong represent "
-    "illustrate highlight showcase emphasize accompany overlook resemble match blend complement enhance "
+    "illustrate highlight showcase emphasize accompany overlook resemble match blend "
+    "complement enhance "
     "dominate range vary differ happen occur exist live love like have be do rests"
 ).split()
 _IRREGULAR = (
@@ -114,7 +117,8 @@ ABSTRACT = frozenset(
     "total sum date price quantity quality value order addition contrast display arrangement "
     "close-up closeup overview glimpse meal lunch dinner breakfast party service traffic crowd "
     "someone anyone people's others other one ones two three everything nothing something "
-    "excitement amusement enjoyment scheme colour-scheme expression smile attire outfit company sunny light sunlight shadow reflection noise sound smell air heat cold help "
+    "excitement amusement enjoyment scheme colour-scheme expression smile attire outfit company "
+    "sunny light sunlight shadow reflection noise sound smell air heat cold help "
     "i you he she it we they".split()
 )
 ABSTRACT_ENDINGS = ("ness", "ity", "ism", "ance", "ence", "ship", "hood", "tude")
@@ -138,7 +142,8 @@ UNREAL = frozenset(
 )
 
 _IRREGULAR_PLURALS = {
-    "people": "person", "tvs": "tv", "men": "man", "women": "woman", "children": "child", "mice": "mouse",
+    "people": "person", "tvs": "tv",
+    "men": "man", "women": "woman", "children": "child", "mice": "mouse",
     "geese": "goose", "feet": "foot", "teeth": "tooth", "oxen": "ox", "knives": "knife",
     "leaves": "leaf", "loaves": "loaf", "wolves": "wolf", "shelves": "shelf", "calves": "calf",
     "scarves": "scarf", "halves": "half", "wives": "wife", "buses": "bus", "skis": "ski",
@@ -208,7 +213,8 @@ ADJECTIVES = frozenset(
     "noticeable prominent unique interesting impressive stunning scenic picturesque peaceful "
     "playful focused relaxed excited curious alert content bare shiny glossy transparent opaque "
     "fluffy furry fuzzy hairy slim sleek curly blonde bald smiling well-lit in-depth true false "
-    "low high deep shallow strong weak good nice great fine bad real certain own such whole half closer further farther more less neat atmospheric better worse bigger larger "
+    "low high deep shallow strong weak good nice great fine bad real certain own such whole half "
+    "closer further farther more less neat atmospheric better worse bigger larger "
     "smaller taller lit unlit written let".split()
 )
 ADJECTIVE_ENDINGS = ("ful", "ous", "ive", "able", "ible", "less", "ish", "most", "wards", "ly")

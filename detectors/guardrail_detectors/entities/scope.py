@@ -48,7 +48,7 @@ _CONTRASTS = frozenset(
 _SEEN = frozenset("visible present seen shown depicted pictured apparent evident here".split())
 _GONE = frozenset("absent missing gone nonexistent non-existent invisible".split())
 _BE = frozenset("is are was were be been being seems appears".split())
-_STOPS = frozenset({",", "-", "–", "—", "(", ")"})  # noqa: RUF001
+_STOPS = frozenset({",", "-", "–", "—", "(", ")"})
 
 
 def said(sentence: Sequence[Word]) -> list[bool]:
@@ -75,9 +75,7 @@ def said(sentence: Sequence[Word]) -> list[bool]:
             _drop(held, at, _forward(plain, at + 1))
         elif word == "as" and following in ("if", "though"):
             _drop(held, at, len(held))
-        elif word == "as" and "as" in plain[max(0, at - 3) : at]:
-            _drop(held, at, _forward(plain, at))
-        elif word in _DOUBTS:
+        elif (word == "as" and "as" in plain[max(0, at - 3) : at]) or word in _DOUBTS:
             _drop(held, at, _forward(plain, at))
         elif word in _MODALS:
             first = _backward(plain, at)
@@ -96,7 +94,14 @@ def _conditional(plain: Sequence[str]) -> bool:
     text = " ".join(plain)
     return any(
         phrase in text
-        for phrase in ("not sure", "not certain", "not clear", "used to be", "were there", "had there")
+        for phrase in (
+            "not sure",
+            "not certain",
+            "not clear",
+            "used to be",
+            "were there",
+            "had there",
+        )
     )
 
 

@@ -99,9 +99,7 @@ def train(minutes: float, folder: Path) -> None:
         for group in optimizer.param_groups:
             group["lr"] = RATE * warm * (0.02 + 0.98 * (1 + cos(pi * gone)) / 2)
         rows = order.choice(PICTURES, BATCH, replace=False)
-        facts = list(
-            dict.fromkeys(fact for row in rows for fact in facts_near(scenes[row], rng))
-        )
+        facts = list(dict.fromkeys(fact for row in rows for fact in facts_near(scenes[row], rng)))
         tokens = tokenizer([caption(fact, rng) for fact in facts])
         seen.update(tokens.unique().tolist())
         truth = torch.tensor([[float(f in scenes[row].facts) for f in facts] for row in rows])
