@@ -52,11 +52,15 @@ class MemoryCache:
 class Digester:
     """Keyed digests (BLAKE2b, RFC 7693): a short text cannot be guessed from its digest.
 
-    The key is drawn anew in each process unless one is given, which a shared cache needs.
+    Pictures go through BLAKE3 first, which is five times as fast. The key, of at most 64 bytes,
+    is drawn anew in each process unless one is given, which a shared cache needs.
     """
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(32)
+        self._picture_key = hashlib.blake2b(
+            key=self._key, digest_size=32, person=b"picture"
+        ).digest()
 
     def of(self, *pieces: bytes | str) -> bytes:
         """A digest of 20 bytes over the pieces, each with its length before it."""
@@ -70,5 +74,5 @@ class Digester:
     def of_part(self, part: Part) -> bytes:
         """A part's digest, with its role and source but without its name."""
         if isinstance(part, Image):
-            return self.of("image", part.role, part.source, part.sha256)
+            return self.of("image", part.role, part.source, part.digest(self._picture_key))
         return self.of("text", part.role, part.source, part.text)

@@ -273,7 +273,7 @@ class _Room:
         """Open a picture once, whatever the rules are: a broken one is never passed on unseen."""
         job = Job(
             name="picture",
-            version="1",
+            version="2",
             kind="picture",
             part=image.name,
             run=partial(_open, image),
@@ -413,8 +413,9 @@ def _extract(extractor: Extractor, image: Image) -> tuple[Text, ...]:
 
 
 def _open(image: Image) -> Mapping[str, Any]:
+    """What the cache keeps of a picture, its sha256 with it: hashing it again takes longer."""
     picture = image.picture
-    return {**picture.info(), "visual_tokens": picture.visual_tokens}
+    return {**picture.info(), "visual_tokens": picture.visual_tokens, "sha256": image.sha256}
 
 
 def _edit_job(policy: Policy, content: Content, verdict: Verdict) -> Job:
@@ -492,5 +493,8 @@ def _check_run(job: Job, stage: Stage, result: Result) -> CheckRun:
 
 
 def _facts(plan: Plan, part: Part, picture: Mapping[str, Any] | None) -> PartFacts:
-    digest = part.sha256 if isinstance(part, Image) else plan.digester.of(part.text).hex()
-    return facts(part, digest, picture)
+    if isinstance(part, Text):
+        return facts(part, plan.digester.of(part.text).hex())
+    known = dict(picture or {})
+    digest = known.pop("sha256", None) or part.sha256
+    return facts(part, digest, known or None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from io import BytesIO
@@ -17,6 +18,7 @@ from guardrail import (
     ContentError,
     Context,
     Guard,
+    Image,
     JsonLinesSink,
     Policy,
     Record,
@@ -353,3 +355,15 @@ def test_a_slow_check_is_not_run_and_counts_under_on_error() -> None:
 
 def test_a_policy_in_python_needs_no_file() -> None:
     assert Guard(Policy(id="empty")).screen("anything").action is Action.ALLOW
+
+
+def test_a_known_picture_keeps_its_sha256() -> None:
+    """It comes with what the cache keeps of the picture, which is found by another digest."""
+    guard, data = Guard(policy_of(rule(fixed_detector({"bad": 1.0})))), png()
+    fresh, known = (guard.screen(images=[data]).record.stages[0].parts[0] for _ in range(2))
+    assert fresh == known
+    assert fresh.digest == hashlib.sha256(data).hexdigest()
+    assert "sha256" not in (fresh.picture or {})
+    one, other = b"k" * 32, b"l" * 32
+    assert Image(data).digest(one) == Image(data, role="tool").digest(one)
+    assert Image(data).digest(one) != Image(data).digest(other)
