@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import threading
 from collections import OrderedDict
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from guardrail.content import Image, Part
 
@@ -19,6 +19,15 @@ class Cache(Protocol):
 
     def put(self, key: bytes, value: Any) -> None:
         """Keep a value, which may be dropped at any time."""
+
+
+@runtime_checkable
+class SharedCache(Cache, Protocol):
+    """A cache that other processes fill too. `get` and `put` never wait for them."""
+
+    def fetch(self, key: bytes) -> Any | None:
+        """What another process has kept under the key, or None; may take a moment, so that only
+        worker threads call it. Never raises."""
 
 
 class MemoryCache:

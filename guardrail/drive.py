@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from guardrail.cache import Cache
+from guardrail.cache import Cache, SharedCache
 from guardrail.content import Part, Reply
 from guardrail.flow import Flow, Outcome
 from guardrail.policy import Failure
@@ -37,17 +39,30 @@ from guardrail.stream import Delta
 from guardrail.verdict import Status
 
 START_S = 60.0  # a check may wait so long for its model to load and for a worker to be free
+NICE = 5  # what the threads for pictures add to the process's niceness
 
 
 class Pool:
-    """Daemon threads that work off a bounded queue; a hung check cannot hold up the exit."""
+    """Daemon threads that work off a bounded queue; a hung check cannot hold up the exit.
 
-    def __init__(self, workers: int | None = None, waiting: int = 1_000) -> None:
+    With `yields`, on Linux, its threads give way to others where the cores do not suffice.
+    """
+
+    def __init__(
+        self, workers: int | None = None, waiting: int = 1_000, *, yields: bool = False
+    ) -> None:
         self._workers = workers or max(4, os.cpu_count() or 1)
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue(waiting)
+        self._yields = yields
         self._started = 0
         self._idle = 0
         self._lock = threading.Lock()
+
+    @property
+    def load(self) -> PoolLoad:
+        """How busy it is at the moment."""
+        busy = self._started - self._idle
+        return PoolLoad(busy, self._workers, self._queue.qsize(), self._queue.maxsize)
 
     def submit(self, work: Callable[[], None]) -> bool:
         """Queue `work`; False when too much is waiting already."""
@@ -62,6 +77,8 @@ class Pool:
         return True
 
     def _serve(self) -> None:
+        if self._yields and sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             with self._lock:
                 self._idle += 1
@@ -71,30 +88,57 @@ class Pool:
             work()
 
 
+class PoolLoad(NamedTuple):
+    """How busy a pool is: threads at work of all it may have, work waiting of all it may keep."""
+
+    busy: int
+    workers: int
+    waiting: int
+    capacity: int
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Where checks run. Those of pictures have threads of their own, so that the short checks of
+    text never wait behind them."""
+
+    text: Pool
+    pictures: Pool
+
+    @classmethod
+    def of(cls, workers: int | None = None) -> Pools:
+        """Two pools of so many threads; by default one a core, and at least four."""
+        return cls(Pool(workers), Pool(workers, yields=True))
+
+
 @lru_cache(maxsize=1)
-def shared_pool() -> Pool:
-    """The pool of all guards that do not ask for one of their own."""
-    return Pool()
+def shared_pools() -> Pools:
+    """The pools of all guards that do not ask for some of their own."""
+    return Pools.of()
 
 
 class Runner:
-    """Runs jobs: from the cache, from one that is under way with the same key, or in the pool."""
+    """Runs jobs: from the cache, from one that is under way with the same key, or in a pool."""
 
-    def __init__(self, cache: Cache, pool: Pool | None = None) -> None:
+    def __init__(self, cache: Cache, pools: Pools | None = None) -> None:
         self.cache = cache
-        self._pool = pool or shared_pool()
+        self.pools = pools or shared_pools()
+        self._fetch = cache.fetch if isinstance(cache, SharedCache) else None
         self._under_way: dict[bytes, _Flight] = {}
         self._lock = threading.Lock()
 
     def run(self, jobs: tuple[Job, ...]) -> tuple[Result, ...]:
         """The results of the jobs, in their order; each waits for at most its own timeout."""
-        flights = [self._begin(job) for job in jobs]
+        begun = [self._begin(job) for job in jobs]
         asked = time.monotonic()
         results = []
-        for job, flight in zip(jobs, flights, strict=True):
+        for job, flight in zip(jobs, begun, strict=True):
+            if isinstance(flight, Result):
+                results.append(flight)
+                continue
             try:
-                begun = flight.begun.result(_left(asked, START_S))
-                results.append(flight.result.result(_left(begun, job.timeout_s)))
+                since = flight.begun.result(_left(asked, START_S))
+                results.append(flight.result.result(_left(since, job.timeout_s)))
             except FutureTimeout:
                 results.append(_late(job, flight))
         return tuple(results)
@@ -108,44 +152,56 @@ class Runner:
                 await asyncio.wait([asyncio.wrap_future(future)], timeout=left)
             return future.done()
 
-        flights = [self._begin(job) for job in jobs]
+        begun = [self._begin(job) for job in jobs]
         asked = time.monotonic()
         results = []
-        for job, flight in zip(jobs, flights, strict=True):
+        for job, flight in zip(jobs, begun, strict=True):
+            if isinstance(flight, Result):
+                results.append(flight)
+                continue
             in_time = await done(flight.begun, _left(asked, START_S)) and await done(
                 flight.result, _left(flight.begun.result(), job.timeout_s)
             )
             results.append(flight.result.result() if in_time else _late(job, flight))
         return tuple(results)
 
-    def _begin(self, job: Job) -> _Flight:
-        flight = _Flight()
+    def _begin(self, job: Job) -> Result | _Flight:
+        """The result where it is at hand or made at once, or else the job under way."""
         if job.key is not None:
             started = time.time_ns()
             value = self.cache.get(job.key)
             if value is not None:
-                flight.settle(Result(value, None, started, time.time_ns(), cached=True))
-                return flight
+                return Result(value, None, started, time.time_ns(), cached=True)
         if job.inline:
-            flight.settle(self._work(job, flight))
-            return flight
+            return self._work(job)
+        flight = _Flight()
         if job.key is not None:
             with self._lock:
                 known = self._under_way.setdefault(job.key, flight)
             if known is not flight:
                 return known
-        if not self._pool.submit(partial(self._finish, job, flight)):
+        pool = self.pools.pictures if job.picture else self.pools.text
+        if not pool.submit(partial(self._finish, job, flight)):
             full = _failed(Status.NOT_RUN, f"{job.name}: too many checks are waiting")
             self._settle(job, flight, full)
         return flight
 
-    def _work(self, job: Job, flight: _Flight) -> Result:
+    def _shared(self, job: Job) -> Result | None:
+        """What another process found, in a worker: asking it takes a moment."""
+        if self._fetch is None or job.key is None:
+            return None
+        started = time.time_ns()
+        value = self._fetch(job.key)
+        return None if value is None else Result(value, None, started, time.time_ns(), cached=True)
+
+    def _work(self, job: Job, flight: _Flight | None = None) -> Result:
         started, loading = time.time_ns(), 0
         try:
             if job.load is not None:
                 job.load()
                 loading = time.time_ns() - started
-            flight.begun.set_result(time.monotonic())
+            if flight is not None:
+                flight.begun.set_result(time.monotonic())
             value = job.run()
         except Exception as error:
             return Result(None, failure_of(error, job), started, time.time_ns(), loading)
@@ -155,7 +211,7 @@ class Runner:
 
     def _finish(self, job: Job, flight: _Flight) -> None:
         try:
-            result = self._work(job, flight)
+            result = self._shared(job) or self._work(job, flight)
         except BaseException as error:
             result = _failed(Status.ERROR, f"{job.name}: {type(error).__name__}")
         self._settle(job, flight, result)

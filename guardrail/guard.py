@@ -14,7 +14,7 @@ from guardrail.cache import Cache, Digester, MemoryCache
 from guardrail.calls import Options, stop, wrap
 from guardrail.content import Call, Content, Context, Part, Text
 from guardrail.detector import Stage
-from guardrail.drive import Pool, Runner, aplay, play
+from guardrail.drive import Pools, Runner, aplay, play
 from guardrail.flow import Flow, screened_only
 from guardrail.policy import LIMITS_RULE, Policy, Rule
 from guardrail.rates import Rates
@@ -64,8 +64,9 @@ class Guard:
     `policy` is the name of a shipped policy, a path to a YAML file, a mapping of the same shape,
     or a Policy. A `sink` is called with the Record of every call; what it raises is logged by
     type and goes no further. `cache` keeps results of checks; `digest_key` is the secret for its
-    keys when several processes share it. `workers` gives it so many threads of its own for checks;
-    otherwise all guards share theirs. Safe to use from several threads and event loops at once.
+    keys when several processes share it. `workers` gives it so many threads of its own for checks
+    of text, and as many for those of pictures; otherwise all guards share theirs. Safe to use from
+    several threads and event loops at once.
     """
 
     def __init__(
@@ -89,8 +90,8 @@ class Guard:
         self.telemetry = Telemetry(tracer_provider, meter_provider)
         self.rates = Rates()
         self.plan = Plan(self.policy, Digester(digest_key))
-        pool = None if workers is None else Pool(workers)
-        self.runner = Runner(MemoryCache() if cache is None else cache, pool)
+        pools = None if workers is None else Pools.of(workers)
+        self.runner = Runner(MemoryCache() if cache is None else cache, pools)
 
     def with_rules(self, *rules: Rule) -> Guard:
         """This guard with more rules, made in Python; cache, sinks and threads are shared.

@@ -217,6 +217,7 @@ class _Room:
             key=self.plan.key("detector", self.plan.identity[rule.id], self.stage, (part,)),
             timeout_s=self.plan.policy.timeout_s(rule, part),
             inline=spec.inline and isinstance(part, Text) and len(part.text) <= INLINE_CHARS,
+            picture=isinstance(part, Image),
             model=spec.model,
             load=self.plan.loading[id(rule.detector)],
         )
@@ -253,6 +254,7 @@ class _Room:
                 run=partial(_detect, rule.detector, View(self.stage, seen, call)),
                 key=self.plan.key("detector", identity, self.stage, everything),
                 timeout_s=max(self.plan.policy.timeout_s(rule, p) for p in (*seen, *pictures)),
+                picture=bool(pictures),
                 model=spec.model,
                 load=self.plan.loading[id(rule.detector)],
             )
@@ -279,6 +281,7 @@ class _Room:
             run=partial(_open, image),
             key=self.plan.key("picture", b"", self.stage, (image,)),
             timeout_s=self.plan.policy.timeouts.image / 1000,
+            picture=True,
         )
         return job, partial(self._opened, image)
 
@@ -339,6 +342,7 @@ class _Room:
             run=partial(_extract, extractor, image),
             key=self.plan.key("extractor", identity, Stage.INPUT, (image,)),
             timeout_s=self.plan.policy.timeouts.image / 1000,
+            picture=True,
             model=spec.model,
             load=self.plan.loading[id(extractor)],
         )
@@ -422,7 +426,9 @@ def _edit_job(policy: Policy, content: Content, verdict: Verdict) -> Job:
     inline = not any(isinstance(edit.where, Area) for edit in verdict.edits)
     timeout = policy.timeouts.text if inline else policy.timeouts.image
     run = partial(apply, content, verdict.edits)
-    return Job("edit", "1", "edit", "*", run, None, timeout / 1000, inline=inline)
+    return Job(
+        "edit", "1", "edit", "*", run, None, timeout / 1000, inline=inline, picture=not inline
+    )
 
 
 def _over(part: str, measured: str, limit: float, key: str) -> Failure:

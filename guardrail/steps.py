@@ -17,7 +17,8 @@ from guardrail.verdict import Status
 class Job:
     """Work for the driver. Results are shared under `key`; None means never.
 
-    `load` comes before `run`, and its time does not count against `timeout_s`.
+    `load` comes before `run`, and its time does not count against `timeout_s`. `picture` says
+    that it works on pictures, which takes longer than most work on text.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Job:
     key: bytes | None
     timeout_s: float
     inline: bool = False
+    picture: bool = False
     model: str | None = None
     load: Callable[[], object] | None = field(default=None, repr=False)
 

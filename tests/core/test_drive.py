@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from guardrail import Action, Call, Content, Record, Status, Text
 from guardrail.cache import Digester, MemoryCache
 from guardrail.detector import Stage
-from guardrail.drive import Pool, Runner, aplay, play
+from guardrail.drive import Pool, Pools, Runner, aplay, play
 from guardrail.flow import Outcome, screened_only
 from guardrail.policy import Policy
 from guardrail.screening import Loading, Plan
@@ -104,7 +104,7 @@ def test_a_late_check_is_not_run_and_its_result_still_fills_the_cache(way: str) 
 @ways
 def test_too_many_waiting_checks_are_refused(way: str) -> None:
     go = threading.Event()
-    runner = Runner(MemoryCache(), Pool(workers=1, waiting=1))
+    runner = Runner(MemoryCache(), Pools(*[Pool(workers=1, waiting=1)] * 2))
     blocked = [job(lambda: go.wait(10), key=None, timeout_s=0.2) for _ in range(5)]
     results = both(runner, tuple(blocked), way)
     go.set()
@@ -236,3 +236,40 @@ def test_digests_tell_pieces_apart(one: list[str], two: list[str]) -> None:
 def test_digests_of_two_keys_differ() -> None:
     assert Digester(b"a").of("x") != Digester(b"b").of("x")
     assert Digester().of("x") != Digester().of("x")
+
+
+@ways
+def test_text_never_waits_behind_pictures(way: str) -> None:
+    go, runner = threading.Event(), Runner(MemoryCache(), Pools.of(1))
+    pictures = runner.pools.pictures
+    for _ in range(2):
+        assert pictures.submit(lambda: go.wait(10) and None)
+    until = time.monotonic() + 5
+    while pictures.load[:3] != (1, 1, 1) and time.monotonic() < until:
+        time.sleep(0.001)
+    assert pictures.load[:3] == (1, 1, 1)
+    assert both(runner, (job(lambda: "quick", timeout_s=5),), way)[0].value == "quick"
+    go.set()
+
+
+class Elsewhere(MemoryCache):
+    """A cache with another process behind it, which answers workers only."""
+
+    def __init__(self, there: dict[bytes, object]) -> None:
+        super().__init__()
+        self.there, self.asked_by = there, set[str]()
+
+    def fetch(self, key: bytes) -> object | None:
+        self.asked_by.add(threading.current_thread().name)
+        return self.there.get(key)
+
+
+@ways
+def test_what_another_process_found_is_asked_for_in_workers_only(way: str) -> None:
+    cache = Elsewhere({b"k": ("found",)})
+    runner = Runner(cache)
+    known, new = both(runner, (job(tuple), job(lambda: ("new",), key=b"n")), way)
+    assert (known.value, known.cached) == (("found",), True)
+    assert (new.value, new.cached) == (("new",), False)
+    assert cache.asked_by == {"guardrail-check"}
+    assert both(runner, (replace(job(lambda: 1, key=b"i"), inline=True),), way)[0].value == 1
