@@ -1,0 +1,236 @@
+"""What a surface finds in a body: parts, where each stands, and what cannot be screened as it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes
+
+from guardrail import ContentError, Image, Limits, Text, Usage
+from guardrail.content import Part, Role
+from guardrail_integrations.proxy.interfaces import Buffer
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
+
+MAX_DEPTH = 100
+
+Write = Callable[[Image], Mapping[Path, Any]]  # a picture to what is written, and where
+Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A picture or file that the body only names: an address, or the id of an uploaded file.
+
+    `write` says it again with the bytes in place of the name.
+    """
+
+    kind: Literal["url", "file"]
+    address: str = field(repr=False)
+    name: str
+    role: Role
+    source: str
+    write: Write
+    picture: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file in the body, by its bytes."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    name: str
+    role: Role
+    source: str
+
+
+class Found:
+    """Collects what a surface finds. Names of parts are their paths in the body."""
+
+    def __init__(self, body: JsonBody, limits: Limits) -> None:
+        self.body, self.limits = body, limits
+        self.parts: list[Part] = []
+        self.paths: dict[str, Path] = {}
+        self.pictures: dict[str, Write] = {}
+        self.remote: list[Remote] = []
+        self.documents: list[Document] = []
+        self.unscreenable: list[tuple[Unscreenable, str]] = []
+        self.shadows: list[tuple[Path, Path]] = []  # where a changed text stands, what repeats it
+        self.model: str | None = None
+        self.stream = False
+        self.parameters: dict[str, Any] = {}
+        self.usage = Usage()
+        self.finish_reason: str | None = None
+        self.response_id: str | None = None
+
+    def text(self, value: Any, path: Path, role: Role = "user", source: str = "typed") -> None:
+        """A string that is text of the call; anything else is looked through for strings."""
+        if not isinstance(value, str):
+            self.rest(value, path, role, source)
+        elif value:
+            name = name_of(path)
+            self.paths[name] = path
+            self.parts.append(Text(self.body.text(value), name, role, source))
+
+    def rest(self, value: Any, path: Path, role: Role = "user", source: str = "typed") -> None:
+        """Whatever no surface knows: each string in it is text, each data URL a picture, since an
+        upstream may read what we do not know."""
+        if len(path) > MAX_DEPTH:
+            raise BadJson("the body is nested too deeply")
+        if isinstance(value, str):
+            if value[:11].lower() == "data:image/":
+                self.picture_url(value, path, role, source)
+            else:
+                self.text(value, path, role, source)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                self.rest(item, (*path, key), role, source)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.rest(item, (*path, index), role, source)
+
+    def others(
+        self,
+        value: Mapping[str, Any],
+        known: Collection[str],
+        path: Path,
+        role: Role = "user",
+        source: str = "typed",
+    ) -> None:
+        """The fields of an object that are not known."""
+        for key, item in value.items():
+            if key not in known and item is not None:
+                self.rest(item, (*path, key), role, source)
+
+    def picture_url(
+        self, value: Any, path: Path, role: Role = "user", source: str = "typed"
+    ) -> None:
+        """A picture as a data URL or at an address."""
+        if not isinstance(value, str):
+            self.rest(value, path, role, source)
+            return
+        name = name_of(path)
+
+        def write(image: Image) -> Mapping[Path, Any]:
+            return {path: f"data:{media_type(image.data)};base64,{encoded(image.data)}"}
+
+        if value[:5].lower() == "data:":
+            data, _ = self.data_url(value, name)
+            self._picture(data, name, role, source, write)
+        else:
+            self.remote.append(Remote("url", value, name, role, source, write))
+
+    def picture_base64(
+        self, value: str, path: Path, type_path: Path | None, role: Role, source: str
+    ) -> None:
+        """A picture as bare base64, with its media type beside it."""
+        name = name_of(path)
+
+        def write(image: Image) -> Mapping[Path, Any]:
+            changes: dict[Path, Any] = {path: encoded(image.data)}
+            if type_path is not None:
+                changes[type_path] = media_type(image.data)
+            return changes
+
+        self._picture(decoded(self._payload(value)[1], name), name, role, source, write)
+
+    def _picture(self, data: bytes, name: str, role: Role, source: str, write: Write) -> None:
+        self.parts.append(Image(data, name, role, source, self.limits))
+        self.pictures[name] = write
+
+    def file_url(self, value: str, path: Path, role: Role, source: str) -> None:
+        """A file as a data URL."""
+        name = name_of(path)
+        data, kind = self.data_url(value, name)
+        self.documents.append(Document(data, kind, name, role, source))
+
+    def named_file(
+        self, kind: Literal["url", "file"], address: str, path: Path, role: Role, source: str
+    ) -> None:
+        """A file that the body only names."""
+        self.remote.append(
+            Remote(kind, address, name_of(path), role, source, lambda _: {}, picture=False)
+        )
+
+    def data_url(self, value: str, name: str) -> tuple[bytes, str]:
+        """The bytes and media type of a data URL (RFC 2397). Raises ContentError."""
+        before, payload = self._payload(value)
+        if not before:
+            before, comma, after = value.partition(",")
+            if not comma:
+                raise ContentError(name, "bad_data_url", "a data URL without a comma")
+            payload = after.encode("utf-8", "surrogatepass")
+            before += comma
+        kind, *parameters = before[5:-1].split(";")
+        if parameters and parameters[-1].strip().lower() == "base64":
+            return decoded(payload, name), kind.strip().lower()
+        return unquote_to_bytes(bytes(payload)), kind.strip().lower()
+
+    def _payload(self, value: str) -> tuple[str, Buffer]:
+        return self.body.payload(value) or ("", value.encode("utf-8", "surrogatepass"))
+
+    def skip(self, kind: Unscreenable, path: Path) -> None:
+        """Something that no check can look at; the policy says what follows."""
+        self.unscreenable.append((kind, name_of(path)))
+
+    def settings(self, root: Mapping[str, Any]) -> None:
+        """The model, whether a stream is asked for, and the plain parameters."""
+        model = root.get("model")
+        self.model = model if isinstance(model, str) else None
+        self.stream = root.get("stream") is True
+        self.parameters = {
+            key: value for key, value in root.items() if isinstance(value, (bool, int, float))
+        }
+
+
+def name_of(path: Path) -> str:
+    """The name of the part at a path."""
+    return "/".join(map(str, path))
+
+
+def decoded(payload: Buffer, name: str) -> bytes:
+    """The bytes of base64 (RFC 4648, section 4, padded; white space is passed over), which every
+    decoder reads alike. Raises ContentError for any other."""
+    try:
+        return _decode(payload)
+    except ValueError:
+        pass
+    try:
+        return _decode(bytes(payload).translate(None, b" \t\r\n"))
+    except ValueError:
+        raise ContentError(name, "bad_base64", "the base64 is damaged or cut off") from None
+
+
+def _decode(payload: Buffer) -> bytes:
+    try:
+        import pybase64
+    except ImportError:
+        return binascii.a2b_base64(payload, strict_mode=True)
+    return pybase64.b64decode(payload, validate=True)
+
+
+def encoded(data: bytes) -> str:
+    """Bytes as base64."""
+    return base64.b64encode(data).decode("ascii")
+
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+)
+
+
+def media_type(data: bytes) -> str:
+    """The media type of a picture by its first bytes."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[4:8] == b"ftyp":
+        return "image/avif" if data[8:12] in (b"avif", b"avis") else "image/heic"
+    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "image/png")

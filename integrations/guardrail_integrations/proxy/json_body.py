@@ -1,0 +1,279 @@
+"""JSON bodies: read once, strictly, and changed only where they must be.
+
+The long base64 payloads of pictures are taken out before parsing, found by their marker and cut
+at the closing quote (two memchr), and stand in the parsed tree as short tokens. What is changed
+is spliced into the original bytes: everything else stays as the client wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from guardrail_integrations.proxy.interfaces import Buffer
+
+Path = tuple[str | int, ...]
+LONG = 2_048  # bytes from which a payload is taken out
+
+_SECRET = f"\ue000{secrets.token_hex(12)}:"
+_TOKEN = re.compile(re.escape(_SECRET) + r"(\d+);")
+
+
+class BadJson(Exception):
+    """A body that is not one JSON text in which every key of an object stands once."""
+
+
+@dataclass
+class JsonBody:
+    """A body and what it says. `root` has tokens where long payloads stand; see `text`."""
+
+    raw: bytes = field(repr=False)
+    root: Any = field(repr=False)
+    _short: bytes = field(default=b"", repr=False)  # the body with tokens in place of payloads
+    _cuts: Sequence[tuple[int, int, int, int]] = ()  # in short: start, end; in raw: start, end
+
+    def text(self, value: str) -> str:
+        """A string of the tree as it was written."""
+        if not self._cuts or _SECRET not in value:
+            return value
+        return _TOKEN.sub(lambda found: str(self._payload(int(found[1])), "ascii"), value)
+
+    def payload(self, value: str) -> tuple[str, Buffer] | None:
+        """For a string that ends in a payload that was taken out: what stands before, and it."""
+        if not self._cuts or not value.endswith(";"):
+            return None
+        before, found, number = value[:-1].rpartition(_SECRET)
+        return (before, self._payload(int(number))) if found else None
+
+    def _payload(self, number: int) -> memoryview:
+        _, _, start, end = self._cuts[number]
+        return memoryview(self.raw)[start:end]
+
+    def spliced(self, changes: Mapping[Path, Any]) -> list[Buffer]:
+        """The body, in pieces, with the values at the paths exchanged.
+
+        A string that changes keeps the bytes of those characters that stay.
+        """
+        spans = locate(self._short or self.raw, changes)
+        view, at = memoryview(self.raw), 0
+        pieces: list[Buffer] = []
+        for path, (first, last) in sorted(spans.items(), key=lambda item: item[1]):
+            start, end = self._raw_place(first), self._raw_place(last)
+            new = changes[path]
+            pieces.append(view[at:start])
+            if isinstance(new, str) and self.raw[start : start + 1] == b'"':
+                pieces.append(rewritten(self.raw[start:end], new))
+            else:
+                pieces.append(dumps(new))
+            at = end
+        pieces.append(view[at:])
+        return pieces
+
+    def _raw_place(self, place: int) -> int:
+        moved = 0
+        for _, end, _, raw_end in self._cuts:
+            if place < end:
+                break
+            moved = raw_end - end
+        return place + moved
+
+
+def read_json(raw: bytes, marker: bytes = b";base64,") -> JsonBody:
+    """Read a body; payloads longer than LONG behind `marker` are taken out. Raises BadJson."""
+    cuts: list[tuple[int, int, int, int]] = []
+    short = raw
+    if len(raw) > LONG:
+        short = _without_payloads(raw, marker, cuts)
+    try:
+        root = json.loads(
+            short.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
+        )
+    except UnicodeDecodeError:
+        raise BadJson("the body is not valid UTF-8") from None
+    except RecursionError:
+        raise BadJson("the body is nested too deeply") from None
+    except ValueError:
+        raise BadJson("the body is not valid JSON") from None
+    return JsonBody(raw, root, short if cuts else b"", cuts)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise BadJson("an object of the body has the same key twice")
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadJson(f"{name} is not JSON")
+
+
+def _without_payloads(raw: bytes, marker: bytes, cuts: list[tuple[int, int, int, int]]) -> bytes:
+    pieces: list[bytes] = []
+    kept = at = size = 0
+    while (found := raw.find(marker, at)) >= 0:
+        start = found + len(marker)
+        if marker.endswith(b'"'):  # the key's name: the value follows behind a colon
+            opening = _VALUE.match(raw, start)
+            if opening is None:
+                at = start
+                continue
+            start = opening.end()
+        end = raw.find(b'"', start)
+        if end < 0:
+            break
+        at = end
+        if end - start < LONG or raw.find(b"\\", start, end) >= 0:
+            continue
+        try:
+            raw[start : start + 64].decode("ascii")
+            token = f"{_SECRET}{len(cuts)};".encode()
+        except UnicodeDecodeError:
+            continue
+        pieces += [raw[kept:start], token]
+        size += start - kept
+        cuts.append((size, size + len(token), start, end))
+        size += len(token)
+        kept = end
+    if not cuts:
+        return raw
+    pieces.append(raw[kept:])
+    return b"".join(pieces)
+
+
+_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"')
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_SCALAR = re.compile(rb"[^\s,\]}]+")
+_NESTING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+
+
+def locate(data: bytes, paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Where in valid JSON the values at the paths stand. Paths that lead nowhere are left out."""
+    wanted: dict[Any, Any] = {}
+    for path in paths:
+        node = wanted
+        for step in path:
+            node = node.setdefault(step, {})
+    found: dict[Path, tuple[int, int]] = {}
+    leaves = set(paths)
+    _walk(data, _skip_space(data, 0), wanted, (), leaves, found)
+    return found
+
+
+def _walk(
+    data: bytes,
+    at: int,
+    wanted: Mapping[Any, Any],
+    path: Path,
+    leaves: set[Path],
+    found: dict[Path, tuple[int, int]],
+) -> int:
+    start = at
+    if wanted and data[at : at + 1] in (b"{", b"["):
+        for key, value_at in _members(data, at):
+            at = value_at
+            inner = wanted.get(key)
+            if inner is None:
+                at = _skip(data, at)
+            else:
+                at = _walk(data, at, inner, (*path, key), leaves, found)
+    at = _skip(data, start)
+    if path in leaves:
+        found[path] = (start, at)
+    return at
+
+
+def _members(data: bytes, at: int) -> Iterator[tuple[str | int, int]]:
+    """The keys or indices of a container and where their values begin."""
+    is_object = data[at : at + 1] == b"{"
+    at, index = _skip_space(data, at + 1), 0
+    while data[at : at + 1] not in (b"}", b"]", b""):
+        key: str | int = index
+        if is_object:
+            end = _skip(data, at)
+            key = json.loads(data[at:end])
+            at = _skip_space(data, _skip_space(data, end) + 1)
+        yield key, at
+        at = _skip_space(data, _skip(data, at))
+        if data[at : at + 1] == b",":
+            at = _skip_space(data, at + 1)
+        index += 1
+
+
+def _skip_space(data: bytes, at: int) -> int:
+    found = _SPACE.match(data, at)
+    return found.end() if found else at
+
+
+def _skip(data: bytes, at: int) -> int:
+    """Behind the value that begins at `at`."""
+    first = data[at : at + 1]
+    if first == b'"':
+        found = _STRING.match(data, at)
+    elif first in (b"{", b"["):
+        depth = 0
+        for token in _NESTING.finditer(data, at):
+            mark = token[0]
+            if mark in (b"{", b"["):
+                depth += 1
+            elif mark in (b"}", b"]"):
+                depth -= 1
+                if depth == 0:
+                    return token.end()
+        return len(data)
+    else:
+        found = _SCALAR.match(data, at)
+    return found.end() if found else len(data)
+
+
+def dumps(value: Any) -> bytes:
+    """A value as compact JSON in UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair can only be written as an escape
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def rewritten(literal: bytes, new: str) -> bytes:
+    """A JSON string that says `new`, with the old literal's bytes for what it already said."""
+    old: str = json.loads(literal)
+    for ascii_only in (False, True):
+        try:
+            if json.dumps(old, ensure_ascii=ascii_only).encode("utf-8") == literal:
+                return json.dumps(new, ensure_ascii=ascii_only).encode("utf-8")
+        except UnicodeEncodeError:
+            continue
+    units = _units(literal)
+    first = _common(old, new)
+    last = _common(old[first:][::-1], new[first:][::-1])
+    middle = dumps(new[first : len(new) - last])[1:-1]
+    tail = units[len(old) - last :] if last else []
+    return b"".join([b'"', *units[:first], middle, *tail, b'"'])
+
+
+_UNIT = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\."
+    rb"|[\x00-\x7f]|[\xc0-\xff][\x80-\xbf]*",
+    re.DOTALL,
+)
+
+
+def _units(literal: bytes) -> list[bytes]:
+    """The bytes of each character of a string literal."""
+    return _UNIT.findall(literal[1:-1])
+
+
+def _common(one: str, other: str) -> int:
+    """The length of the common beginning."""
+    count = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

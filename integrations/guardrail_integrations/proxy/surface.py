@@ -1,0 +1,140 @@
+"""What a surface is: four functions for one API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from guardrail_integrations.proxy.found import Found
+from guardrail.content import Usage
+from guardrail.stream import Delta
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a call gets no answer, in words that hold nothing of it."""
+
+    status: int
+    code: str
+    message: str
+    record: str = ""
+    rule: str = ""
+    param: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a stream: its bytes as they came, its name and what its data says.
+
+    `data` is None for comments, marks such as [DONE], and what is not JSON.
+    """
+
+    raw: bytes = field(repr=False)
+    name: str = ""
+    data: Any = field(default=None, repr=False)
+
+
+class Stream(Protocol):
+    """Reads and writes the stream of one answer."""
+
+    def delta(self, data: Any) -> Delta:
+        """What an event adds to the answer."""
+
+    def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[tuple[str | int, ...], Any]:
+        """What is written where in the event's data so that its pieces say `texts`."""
+
+    def refused(self, refusal: Refusal) -> Iterator[bytes]:
+        """The events that end the stream in place of the rest of the answer."""
+
+    def failed(self, refusal: Refusal) -> Iterator[bytes]:
+        """The events that end the stream with an error."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """One API. `path` is how its paths end.
+
+    `read` finds the parts of a request's body, `answer` those of an answer's; `error` writes the
+    native envelope of a refusal; `stream` makes a Stream for each streamed answer. `marker`
+    stands before the base64 of pictures in bodies.
+    """
+
+    name: str
+    path: str
+    read: Callable[[Any, Found], None]
+    answer: Callable[[Any, Found], None]
+    error: Callable[[Refusal], bytes]
+    stream: Callable[[], Stream]
+    marker: bytes = b";base64,"
+
+
+def openai_error(refusal: Refusal) -> bytes:
+    """An error as OpenAI's API writes it."""
+    kind = "invalid_request_error" if refusal.status < 500 else "server_error"
+    error: dict[str, Any] = {
+        "message": refusal.message,
+        "type": kind,
+        "param": refusal.param or None,
+        "code": refusal.code,
+    }
+    if refusal.record:
+        error["guardrail"] = {"record": refusal.record, "rule": refusal.rule or None}
+    return json.dumps({"error": error}, ensure_ascii=False).encode()
+
+
+_ANTHROPIC_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def anthropic_error(refusal: Refusal) -> bytes:
+    """An error as Anthropic's API writes it."""
+    default = "invalid_request_error" if refusal.status < 500 else "api_error"
+    error: dict[str, Any] = {
+        "type": _ANTHROPIC_KINDS.get(refusal.status, default),
+        "message": refusal.message,
+        "code": refusal.code,
+    }
+    if refusal.record:
+        error["guardrail"] = {"record": refusal.record, "rule": refusal.rule or None}
+    body: dict[str, Any] = {"type": "error", "error": error}
+    if refusal.record:
+        body["request_id"] = refusal.record
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def sse(data: Any, name: str = "") -> bytes:
+    """An event with JSON data."""
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return f"event: {name}\ndata: {text}\n\n".encode() if name else f"data: {text}\n\n".encode()
+
+
+def usage_from(usage: Any) -> Usage:
+    """Token counts in the names of any of the APIs."""
+    if not isinstance(usage, dict):
+        return Usage()
+
+    def count(value: Any, *names: str) -> int | None:
+        for name in names:
+            found = value.get(name) if isinstance(value, dict) else None
+            if isinstance(found, int):
+                return found
+        return None
+
+    prompt = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    completion = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    return Usage(
+        count(usage, "input_tokens", "prompt_tokens"),
+        count(usage, "output_tokens", "completion_tokens"),
+        count(usage, "cache_read_input_tokens") or count(prompt, "cached_tokens"),
+        count(completion, "reasoning_tokens"),
+    )

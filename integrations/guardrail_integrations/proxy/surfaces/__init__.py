@@ -1,0 +1,41 @@
+"""The APIs that the proxy can read: one module each, with a `surface`. A new file is a new one."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from urllib.parse import unquote
+
+from guardrail_integrations.proxy.surface import Surface
+
+
+@cache
+def surfaces() -> tuple[Surface, ...]:
+    """All surfaces, those with the longest paths first."""
+    modules = [
+        import_module(f"{__name__}.{module.name}")
+        for module in iter_modules(__path__)
+        if not module.name.startswith("_")
+    ]
+    found: list[Surface] = [module.surface for module in modules]
+    return tuple(sorted(found, key=lambda surface: -len(surface.path)))
+
+
+@cache
+def _suffixes() -> tuple[tuple[str, Surface], ...]:
+    return tuple((surface.path, surface) for surface in surfaces())
+
+
+def surface_of(path: str) -> Surface | None:
+    """The surface that a request's path leads to, however the path is written.
+
+    Azure and gateways put paths of their own before the last segments; upstreams decode escapes
+    and pass over doubled and closing slashes, and so does this.
+    """
+    plain = unquote(path).lower().split(";")[0]
+    plain = "/" + "/".join(piece for piece in plain.split("/") if piece not in ("", "."))
+    for suffix, surface in _suffixes():
+        if plain.endswith(suffix):
+            return surface
+    return None

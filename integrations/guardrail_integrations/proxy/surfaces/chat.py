@@ -1,0 +1,275 @@
+"""OpenAI's Chat Completions, as vLLM, SGLang, Ollama, llama.cpp, TGI and gateways speak it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from guardrail.content import Role
+from guardrail.stream import Delta
+from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.surface import (
+    Refusal,
+    Surface,
+    openai_error,
+    sse,
+    usage_from,
+)
+
+# Fields that no model reads as text.
+CONTROL = frozenset(
+    """model user stream stream_options tool_choice function_call metadata stop service_tier
+    modalities audio logit_bias reasoning_effort safety_identifier prompt_cache_key
+    prompt_cache_retention verbosity store""".split()
+)
+_MESSAGE = frozenset(("role", "content", "tool_calls", "function_call", "tool_call_id", "audio"))
+_ROLES: Mapping[Any, Role] = {
+    "system": "system",
+    "developer": "system",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+
+
+def read(root: Any, found: Found) -> None:
+    """The parts of a request."""
+    for key, value in root.items():
+        if key == "messages" and isinstance(value, list):
+            for index, message in enumerate(value):
+                _message(message, ("messages", index), found)
+        elif key in ("tools", "functions", "response_format"):
+            found.rest(value, (key,), "system")
+        elif key not in CONTROL and isinstance(value, (str, dict, list)):
+            found.rest(value, (key,))
+
+
+def _message(message: Any, path: Path, found: Found) -> None:
+    if not isinstance(message, dict):
+        found.rest(message, path)
+        return
+    given = message.get("role")
+    role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
+    source = "tool" if role == "tool" else "typed"
+    content = message.get("content")
+    if isinstance(content, list):
+        for index, block in enumerate(content):
+            _block(block, (*path, "content", index), found, role, source)
+    elif content is not None:
+        found.text(content, (*path, "content"), role, source)
+    if len(message) > 2:
+        calls = message.get("tool_calls")
+        for index, call in enumerate(calls if isinstance(calls, list) else ()):
+            _called(call, (*path, "tool_calls", index), found)
+        if message.get("function_call"):
+            found.rest(message["function_call"], (*path, "function_call"), role, source)
+        found.others(message, _MESSAGE, path, role, source)
+
+
+def _called(call: Any, path: Path, found: Found) -> None:
+    """A call of a tool that the model made earlier."""
+    if isinstance(call, dict):
+        found.others(call, ("id", "type", "index"), path, "assistant")
+    else:
+        found.rest(call, path, "assistant")
+
+
+def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
+    kind = block.get("type") if isinstance(block, dict) else None
+    if kind == "text" or kind == "refusal":
+        found.others(block, ("type",), path, role, source)
+    elif kind == "image_url":
+        image = block.get("image_url")
+        inner: Path = (*path, "image_url")
+        if isinstance(image, dict):
+            found.picture_url(image.get("url"), (*inner, "url"), role, source)
+            found.others(image, ("url", "detail"), inner, role, source)
+        else:
+            found.picture_url(image, inner, role, source)
+        found.others(block, ("type", "image_url", "uuid"), path, role, source)
+    elif kind in ("input_audio", "audio_url", "audio"):
+        found.skip("audio", path)
+    elif kind in ("video_url", "video", "input_video"):
+        found.skip("video", path)
+    elif kind == "file":
+        file(block.get("file"), (*path, "file"), found, role, source)
+    elif isinstance(kind, str):
+        found.skip("other", path)
+    else:
+        found.rest(block, path, role, source)
+
+
+def file(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
+    """A file by its bytes, its id or its address."""
+    if not isinstance(value, dict):
+        found.skip("file", path)
+        return
+    data, address = value.get("file_data"), value.get("file_url")
+    if isinstance(data, str) and data[:5].lower() == "data:":
+        found.file_url(data, (*path, "file_data"), role, source)
+    elif isinstance(address, str):
+        found.named_file("url", address, path, role, source)
+    elif isinstance(value.get("file_id"), str):
+        found.named_file("file", value["file_id"], path, role, source)
+    else:
+        found.skip("file", path)
+    if isinstance(value.get("filename"), str):
+        found.text(value["filename"], (*path, "filename"), role, source)
+
+
+def answer(root: Any, found: Found) -> None:
+    """The texts of an answer."""
+    found.usage = usage_from(root.get("usage"))
+    choices = root.get("choices")
+    for place, choice in enumerate(choices if isinstance(choices, list) else ()):
+        if not isinstance(choice, dict):
+            continue
+        path: Path = ("choices", place)
+        if found.finish_reason is None and isinstance(choice.get("finish_reason"), str):
+            found.finish_reason = choice["finish_reason"]
+        if choice.get("logprobs"):
+            found.shadows.append((path, (*path, "logprobs")))
+        for key, value in choice.items():
+            if key == "message" and isinstance(value, dict):
+                _answered(value, (*path, key), found)
+            elif key not in ("finish_reason", "index", "logprobs", "stop_reason", "token_ids"):
+                found.rest(value, (*path, key), "assistant", "model")
+
+
+def _answered(message: Mapping[str, Any], path: Path, found: Found) -> None:
+    for key, value in message.items():
+        if value is None or key == "role":
+            continue
+        if key == "tool_calls" and isinstance(value, list):
+            for index, call in enumerate(value):
+                function = call.get("function") if isinstance(call, dict) else None
+                inner: Path = (*path, key, index)
+                if isinstance(function, dict):
+                    arguments = function.get("arguments")
+                    found.text(arguments, (*inner, "function", "arguments"), "assistant", "model")
+                    call = {k: v for k, v in call.items() if k not in ("id", "type", "function")}
+                found.rest(call, inner, "assistant", "model")
+        elif key == "audio" and isinstance(value, dict):
+            found.skip("audio", (*path, key))
+            found.text(value.get("transcript"), (*path, key, "transcript"), "assistant", "model")
+        else:
+            found.rest(value, (*path, key), "assistant", "model")
+
+
+class ChatStream:
+    """The chunks of a streamed answer."""
+
+    def __init__(self) -> None:
+        self._last: Mapping[str, Any] = {}
+        self._open: dict[int, None] = {}
+
+    def delta(self, data: Any) -> Delta:
+        """See surface.Stream."""
+        if not isinstance(data, dict):
+            return Delta()
+        choices, usage = data.get("choices"), data.get("usage")
+        finish = None
+        self._last = data
+        for choice in choices if isinstance(choices, list) else ():
+            reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+            if isinstance(choice, dict):
+                self._note(choice)
+            if isinstance(reason, str):
+                finish = reason
+        return Delta(
+            tuple((key, text) for key, _, text in _pieces(data)),
+            usage_from(usage),
+            finish,
+            data.get("model") if isinstance(data.get("model"), str) else None,
+            data.get("id") if isinstance(data.get("id"), str) else None,
+        )
+
+    def _note(self, choice: Mapping[str, Any]) -> None:
+        index = choice.get("index")
+        if isinstance(index, int):
+            if choice.get("finish_reason"):
+                self._open.pop(index, None)
+            else:
+                self._open[index] = None
+
+    def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[Path, Any]:
+        """See surface.Stream. Log probabilities would spell out what was taken away."""
+        changes: dict[Path, Any] = {}
+        left = dict(texts)
+        for key, path, _ in _pieces(data):
+            if key in texts:
+                changes[path] = left.pop(key, "")
+                choice: Path = path[:2]
+                if data["choices"][choice[1]].get("logprobs"):
+                    changes[(*choice, "logprobs")] = None
+        return changes
+
+    def refused(self, refusal: Refusal) -> Iterator[bytes]:
+        """Every choice that is still open ends with `content_filter`."""
+        frame = {
+            key: self._last[key]
+            for key in ("id", "object", "created", "model", "system_fingerprint")
+            if key in self._last
+        }
+        frame.setdefault("id", refusal.record)
+        frame.setdefault("object", "chat.completion.chunk")
+        frame.setdefault("created", 0)
+        frame.setdefault("model", refusal.model)
+        for index in self._open or (0,):
+            choice = {"index": index, "delta": {}, "logprobs": None}
+            yield sse({**frame, "choices": [{**choice, "finish_reason": "content_filter"}]})
+        yield sse("[DONE]")
+
+    def failed(self, refusal: Refusal) -> Iterator[bytes]:
+        """See surface.Stream."""
+        yield sse(openai_error(refusal).decode())
+
+
+def _pieces(data: Any) -> Iterator[tuple[str, Path, str]]:
+    """Each piece of text in a chunk: what it continues, where it stands, and what it says."""
+    choices = data.get("choices")
+    for place, choice in enumerate(choices if isinstance(choices, list) else ()):
+        if not isinstance(choice, dict):
+            continue
+        name = f"choices/{choice.get('index', 0)}"
+        path: Path = ("choices", place)
+        if isinstance(choice.get("text"), str):
+            yield f"{name}/text", (*path, "text"), choice["text"]
+        delta = choice.get("delta")
+        for key, value in delta.items() if isinstance(delta, dict) else ():
+            inner = (*path, "delta", key)
+            if key == "role" or value is None:
+                continue
+            if isinstance(value, str):
+                yield f"{name}/{key}", inner, value
+            elif key == "tool_calls" and isinstance(value, list):
+                for index, call in enumerate(value):
+                    yield from _call_pieces(call, f"{name}/{key}", (*inner, index))
+            else:
+                yield from strings(value, f"{name}/{key}", inner)
+
+
+def _call_pieces(call: Any, name: str, path: Path) -> Iterator[tuple[str, Path, str]]:
+    if not isinstance(call, dict):
+        return
+    name = f"{name}/{call.get('index', 0)}"
+    for key, value in call.items():
+        if key in ("id", "type", "index"):
+            continue
+        yield from strings(value, f"{name}/{key}", (*path, key))
+
+
+def strings(value: Any, name: str, path: Path) -> Iterator[tuple[str, Path, str]]:
+    """Every string in a value."""
+    if isinstance(value, str):
+        yield name, path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from strings(item, f"{name}/{key}", (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from strings(item, f"{name}/{index}", (*path, index))
+
+
+surface = Surface("chat", "/chat/completions", read, answer, openai_error, ChatStream)
