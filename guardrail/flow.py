@@ -46,11 +46,12 @@ class Outcome:
 
 
 Flow = Generator[Step, Any, Outcome]
+Decided = Callable[[StageRecord], None]
 
 
-def guarded(plan: Plan, call: Call) -> Flow:
-    """A whole call: screen, ask, check, record."""
-    return _recorded(_Book(plan, call), _guarded)
+def guarded(plan: Plan, call: Call, decided: Decided | None = None) -> Flow:
+    """A whole call: screen, ask, check, record. `decided` is told of each stage as it ends."""
+    return _recorded(_Book(plan, call, decided), _guarded)
 
 
 def screened_only(
@@ -117,8 +118,8 @@ def _streamed(book: _Book, asked: int | None) -> Generator[Step, Any, Screened]:
 class _Book:
     """Keeps the times and facts of a call and closes them into its record."""
 
-    def __init__(self, plan: Plan, call: Call) -> None:
-        self.plan, self.call = plan, call
+    def __init__(self, plan: Plan, call: Call, decided: Decided | None = None) -> None:
+        self.plan, self.call, self.decided = plan, call, decided
         self.id = f"gr_{secrets.token_hex(8)}"
         self.started = time.time_ns()
         self.stages: list[StageRecord] = []
@@ -139,6 +140,8 @@ class _Book:
             self.plan, stage, self.call, content, failures, thorough=thorough, asked=asked
         )
         self.stages.append(screened.record)
+        if self.decided is not None:
+            self.decided(screened.record)
         return screened
 
     def ask(self, changed: Mapping[str, Part]) -> Generator[Step, Any, Reply | None]:

@@ -11,6 +11,7 @@ from guardrail.content import Limits
 ActionName = Literal["allow", "flag", "redact", "review", "block"]
 RuleAction = Literal["flag", "redact", "replace", "review", "block"]
 ModeName = Literal["off", "shadow", "enforce"]
+UnscreenableAction = Literal["block", "flag", "pass"]
 Where = Literal[
     "input",
     "input.text",
@@ -93,6 +94,28 @@ class LimitsEntry(_Entry):
     max_frames: Annotated[int, Field(ge=1, le=1000)] = Limits.max_frames
     max_visual_tokens: Annotated[int, Field(ge=1)] | None = None
     max_text_chars: Annotated[int, Field(ge=1)] = Limits.max_text_chars
+
+
+class UnscreenableEntry(_Entry):
+    """What follows for parts of a call that no check can look at, by their kind."""
+
+    audio: UnscreenableAction = "block"
+    video: UnscreenableAction = "block"
+    file: UnscreenableAction = "block"
+    tokens: UnscreenableAction = "block"
+    other: UnscreenableAction = "block"
+
+
+class ProxyEntry(_Entry):
+    """How the proxy treats what is no guarded call, and what it tells its clients."""
+
+    other_paths: Literal["pass", "refuse"] = "pass"
+    malformed: Literal["pass", "refuse"] = "refuse"
+    addresses: Literal["fetch", "refuse"] = "fetch"
+    file_ids: Literal["resolve", "refuse"] = "resolve"
+    verdict_headers: bool = True
+    retry_unavailable: bool = False
+    stream_usage: bool = False
 
 
 class CheckEntry(BaseModel):
@@ -214,6 +237,8 @@ class PolicyFile(_Entry):
     timeout_ms: TimeoutForm = TimeoutEntry()
     scope: ScopeEntry = ScopeEntry()
     limits: LimitsEntry = LimitsEntry()
+    unscreenable: UnscreenableEntry = UnscreenableEntry()
+    proxy: ProxyEntry = ProxyEntry()
     extract: dict[str, dict[str, Any] | None] = {"ocr": {}, "qr": {}}
     rules: list[RuleEntry]
     tests: list[TestEntry] = []

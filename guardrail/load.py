@@ -27,9 +27,11 @@ from guardrail.policy import (
     OnError,
     Policy,
     PolicyTest,
+    Proxying,
     Rule,
     Scope,
     Timeouts,
+    Unscreenable,
     replacement_mistake,
 )
 from guardrail.registry import Kind, Registry, UnknownPlugin
@@ -106,6 +108,8 @@ class _Build:
             timeouts=Timeouts(entry.timeout_ms.text, entry.timeout_ms.image),
             scope=Scope(*(tuple(names) for names in vars(entry.scope).values())),
             limits=Limits(**entry.limits.model_dump()),
+            unscreenable=Unscreenable(**entry.unscreenable.model_dump()),
+            proxy=Proxying(**entry.proxy.model_dump()),
             extractors=tuple(extractors),
             extractor_arguments=extractor_arguments,
             rules=tuple(rule for rule in rules if rule is not None),

@@ -46,6 +46,30 @@ class OnError:
 
 
 @dataclass(frozen=True)
+class Unscreenable:
+    """What follows for parts of a call that no check can look at, by their kind."""
+
+    audio: Literal["block", "flag", "pass"] = "block"
+    video: Literal["block", "flag", "pass"] = "block"
+    file: Literal["block", "flag", "pass"] = "block"
+    tokens: Literal["block", "flag", "pass"] = "block"
+    other: Literal["block", "flag", "pass"] = "block"
+
+
+@dataclass(frozen=True)
+class Proxying:
+    """How the proxy treats what is no guarded call, and what it tells its clients."""
+
+    other_paths: Literal["pass", "refuse"] = "pass"
+    malformed: Literal["pass", "refuse"] = "refuse"
+    addresses: Literal["fetch", "refuse"] = "fetch"
+    file_ids: Literal["resolve", "refuse"] = "resolve"
+    verdict_headers: bool = True
+    retry_unavailable: bool = False
+    stream_usage: bool = False
+
+
+@dataclass(frozen=True)
 class Timeouts:
     """How long one check may take, in milliseconds, by what it looks at."""
 
@@ -163,6 +187,8 @@ class Policy:
     timeouts: Timeouts = Timeouts()
     scope: Scope = Scope()
     limits: Limits = Limits()
+    unscreenable: Unscreenable = Unscreenable()
+    proxy: Proxying = Proxying()
     extractors: tuple[Extractor, ...] = ()
     extractor_arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()

@@ -1,16 +1,16 @@
-"""What a surface finds in a body: parts, where each stands, and what cannot be screened as it is."""
+"""What a surface finds in a body: parts, where each stands, and what cannot be screened."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
+import pybase64
+
 from guardrail import ContentError, Image, Limits, Text, Usage
-from guardrail.content import Part, Role
+from guardrail.hosting import Part, Role
 from guardrail_integrations.proxy.interfaces import Buffer
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
 
@@ -205,16 +205,12 @@ def decoded(payload: Buffer, name: str) -> bytes:
 
 
 def _decode(payload: Buffer) -> bytes:
-    try:
-        import pybase64
-    except ImportError:
-        return binascii.a2b_base64(payload, strict_mode=True)
     return pybase64.b64decode(payload, validate=True)
 
 
 def encoded(data: bytes) -> str:
     """Bytes as base64."""
-    return base64.b64encode(data).decode("ascii")
+    return pybase64.b64encode_as_string(data)
 
 
 _MAGIC = (

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from guardrail.hosting import Delta, Usage
 from guardrail_integrations.proxy.found import Found
-from guardrail.content import Usage
-from guardrail.stream import Delta
 
 
 @dataclass(frozen=True)
@@ -23,18 +22,6 @@ class Refusal:
     rule: str = ""
     param: str = ""
     model: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event of a stream: its bytes as they came, its name and what its data says.
-
-    `data` is None for comments, marks such as [DONE], and what is not JSON.
-    """
-
-    raw: bytes = field(repr=False)
-    name: str = ""
-    data: Any = field(default=None, repr=False)
 
 
 class Stream(Protocol):

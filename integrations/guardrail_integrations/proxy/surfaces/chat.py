@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from guardrail.content import Role
-from guardrail.stream import Delta
+from guardrail.hosting import Delta, Role
 from guardrail_integrations.proxy.found import Found
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.surface import (

@@ -1,0 +1,39 @@
+"""Public names for those who host guarded calls themselves, such as servers and gateways.
+
+A host reads a call into a `Call`, plays `guarded(guard.plan, call)` through `arun` with an
+`AsyncCaller` of its own, which knows the model, and hands out what the flow releases.
+"""
+
+from guardrail.content import Call, Content, Context, Image, Part, Reply, Role, Text, Usage
+from guardrail.drive import OPENED, AsyncCaller, arun
+from guardrail.flow import Outcome, guarded
+from guardrail.policy import LIMITS_RULE
+from guardrail.record import Record, StageRecord
+from guardrail.steps import Release
+from guardrail.stream import Delta
+from guardrail.verdict import Action, Status, Verdict
+
+__all__ = [
+    "LIMITS_RULE",
+    "OPENED",
+    "Action",
+    "AsyncCaller",
+    "Call",
+    "Content",
+    "Context",
+    "Delta",
+    "Image",
+    "Outcome",
+    "Part",
+    "Record",
+    "Release",
+    "Reply",
+    "Role",
+    "StageRecord",
+    "Status",
+    "Text",
+    "Usage",
+    "Verdict",
+    "arun",
+    "guarded",
+]

@@ -1,0 +1,70 @@
+"""Requests on their way to an upstream, and its answers on their way back."""
+
+from __future__ import annotations
+
+from guardrail_integrations.proxy.headers import OURS, end_to_end
+from guardrail_integrations.proxy.http_server import Exchange
+from guardrail_integrations.proxy.interfaces import Headers, Request, Response
+from guardrail_integrations.proxy.settings import Target
+
+KEYS = frozenset((b"authorization", b"x-api-key", b"api-key"))
+
+
+def upstream_headers(exchange: Exchange, target: Target) -> Headers:
+    """The request's headers as the upstream gets them: as they came, but for Host, the key where
+    one is set, and our own."""
+    headers: Headers = []
+    credential = target.credential
+    key_header = target.key_header.lower().encode()
+    kept = end_to_end(exchange.headers, exchange.index.get(b"connection", b""))
+    for name, value in kept:
+        lower = name.lower()
+        if lower == b"host":
+            headers.append((name, target.authority))
+        elif not (lower.startswith(OURS) or (credential is not None and lower in KEYS)):
+            headers.append((name, value))
+    if b"host" not in exchange.index:
+        headers.insert(0, (b"host", target.authority))
+    if credential is not None:
+        headers.append((key_header, credential))
+    return headers
+
+
+def target_of(exchange: Exchange, target: Target) -> bytes:
+    """The request's target behind the upstream's own path. An upstream given as .../v1 is the
+    same as one given without, for paths that begin with /v1/."""
+    prefix = target.prefix
+    if prefix.endswith(b"/v1") and exchange.target.startswith(b"/v1/"):
+        prefix = prefix[:-3]
+    return prefix + exchange.target
+
+
+def streaming_request(exchange: Exchange, target: Target, limit: int) -> Request:
+    """The request as it comes, its body read no faster than the upstream takes it."""
+    headers = upstream_headers(exchange, target)
+    if b"transfer-encoding" in exchange.index:
+        headers.append((b"transfer-encoding", b"chunked"))
+        return Request(
+            exchange.method, target_of(exchange, target), headers, exchange.stream(limit)
+        )
+    if int(exchange.index.get(b"content-length", b"0")) > 0:
+        return Request(
+            exchange.method, target_of(exchange, target), headers, exchange.stream(limit)
+        )
+    return Request(exchange.method, target_of(exchange, target), headers)
+
+
+async def pass_back(exchange: Exchange, response: Response, extra: Headers) -> None:
+    """The answer to the client as it comes, read no faster than the client takes it."""
+    headers = end_to_end(response.headers) + extra
+    piece = await response.read()
+    if response.ended and len(piece) < 262_144:
+        rest = await response.read()
+        exchange.answer(response.status, headers, piece + rest, reason=response.reason)
+        return
+    exchange.start(response.status, headers, reason=response.reason)
+    while piece:
+        exchange.write(piece)
+        await exchange.drain()
+        piece = await response.read()
+    exchange.finish()

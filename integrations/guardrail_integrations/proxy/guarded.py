@@ -1,0 +1,384 @@
+"""One guarded call: its body read by its surface, its flow, its upstream, its answer."""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from guardrail.hosting import (
+    OPENED,
+    AsyncCaller,
+    Call,
+    Content,
+    Context,
+    Delta,
+    Image,
+    Outcome,
+    Part,
+    Record,
+    Release,
+    Reply,
+    StageRecord,
+    Text,
+    Usage,
+    Verdict,
+    arun,
+    guarded,
+)
+from guardrail_integrations.proxy.compression import Unreadable, decompressed
+from guardrail_integrations.proxy.forward import target_of, upstream_headers
+from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.headers import (
+    end_to_end,
+    readable_encodings,
+    value_of,
+    without,
+)
+from guardrail_integrations.proxy.interfaces import (
+    Buffer,
+    Headers,
+    Request,
+    Response,
+    UpstreamError,
+)
+from guardrail_integrations.proxy.json_body import BadJson, Path, read_json
+from guardrail_integrations.proxy.refusals import Refused, refusal_of, unreadable_answer
+from guardrail_integrations.proxy.sse import Event, SseReader, read_event
+from guardrail_integrations.proxy.surface import Stream, Surface
+
+if TYPE_CHECKING:
+    from guardrail_integrations.proxy.app import Proxy, Rules
+    from guardrail_integrations.proxy.http_server import Exchange
+    from guardrail_integrations.proxy.interfaces import Upstream
+    from guardrail_integrations.proxy.settings import Target
+
+TAIL = 16 << 10  # bytes of a stream that is not read, kept for its usage
+
+
+class GuardedCall(AsyncCaller):
+    """The caller's side of the flow of one request to a surface."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        rules: Rules,
+        exchange: Exchange,
+        surface: Surface,
+        found: Found,
+        target: Target,
+        upstream: Upstream,
+        context: Context,
+    ) -> None:
+        self.rules, self.exchange, self.surface, self.found = rules, exchange, surface, found
+        self.proxy, self.target, self.upstream = proxy, target, upstream
+        self.target_name = ""
+        self.compressed = b""  # the body as it came, where it came compressed
+        self.fetched: dict[Path, Any] = {}
+        self.extra: list[Part] = []
+        self.flags: list[str] = []
+        self.stages: list[StageRecord] = []
+        self.outcome: Outcome | None = None
+        self.record: Record | None = None
+        self.response: Response | None = None
+        self.answer: bytes | None = None  # the body of an answer that came at once
+        self.answered: Found | None = None
+        self.streams = False
+        self.stream: Stream | None = None
+        self._context = context
+        self._sse = SseReader()
+        self._events: deque[bytes] = deque()
+        self._kept: dict[int, Event | bytes] = {}
+        self._taken = 0
+        self._ended = False
+        self._head = self._tail = b""
+        guard = rules.guard
+        self.call = Call(Content(), context, found.parameters)
+        self.span = guard.telemetry.start(self.call)
+        super().__init__(functools.partial(self._emit, guard.emit))
+
+    def _emit(self, deliver: Any, record: Record) -> None:
+        self.record = record
+        deliver(record, span=self.span)
+
+    async def run(self) -> None:
+        """Play the flow and answer the client."""
+        parts = (*self.found.parts, *self.extra)
+        self.call = Call(Content(parts), self._context, self.found.parameters)
+        flow = guarded(self.rules.guard.plan, self.call, self.stages.append)
+        steps = arun(flow, self.rules.guard.runner, self, self._end)
+        exchange = self.exchange
+        async for item in steps:
+            if item is OPENED:
+                continue
+            if not exchange.begun:
+                self._begin()
+            exchange.write(item)
+            await exchange.drain()
+        assert self.outcome is not None, "a flow ends with its outcome"
+        if self.outcome.stopped:
+            self._refuse(self.outcome)
+        elif self.streams:
+            if not exchange.begun:
+                self._begin()
+            exchange.write(self._sse.end())
+            exchange.finish()
+        elif self.response is not None and self.answer is None:
+            await self._pass_back(self.response)
+        else:
+            self._answer(self.outcome.changed)
+
+    def _end(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    # the flow's questions
+
+    async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
+        """See drive.Caller."""
+        self._leave()
+        response = self.response = await self.upstream.send(self._request(changed))
+        kind = value_of(response.headers, b"content-type").lower()
+        self.streams = False
+        if not 200 <= response.status < 300:
+            return Reply()
+        if kind.startswith(b"text/event-stream"):
+            self.streams = True
+            self.stream = self.surface.stream()
+            self._sse, self._ended = SseReader(), False
+            self._events.clear()
+            return None
+        if not (self.rules.reads_output or kind.startswith(b"application/json")):
+            return Reply()
+        return await self._read_answer(response)
+
+    async def take(self) -> Delta | None:
+        """See drive.Caller."""
+        response, stream = self.response, self.stream
+        assert response is not None, "a stream was opened"
+        assert stream is not None, "a stream was opened"
+        if not self.rules.reads_output:
+            piece = await response.read()
+            if not piece:
+                return self._usage(stream)
+            self._tail = (self._tail + piece)[-TAIL:]
+            if not self._head:
+                self._head = piece[:TAIL]
+            return self._keep(piece, Delta())
+        while True:
+            while not self._events:
+                if self._ended:
+                    return None
+                piece = await response.read()
+                self._ended = not piece
+                self._events.extend(self._sse.feed(piece))
+            event = read_event(self._events.popleft())
+            if event.silent and self.rules.guard.plan.holds_output:
+                self._pass_silent(event.raw)
+                continue
+            data = event.data
+            return self._keep(event, Delta() if data is None else stream.delta(data))
+
+    def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
+        self._kept[self._taken] = chunk
+        self._taken += 1
+        return delta
+
+    def _usage(self, stream: Stream) -> Delta | None:
+        """At the end of a stream that was not read: what its first and last events tell."""
+        if not self._head:
+            return None
+        seen = self._head + (b"\n\n" + self._tail if self._tail != self._head else b"")
+        self._head = b""
+        merged = Delta()
+        for raw in SseReader().feed(seen):
+            with suppress(UpstreamError):  # one that the cut went through
+                merged = _merged(merged, stream.delta(read_event(raw).data))
+        return self._keep(b"", merged)
+
+    def _pass_silent(self, raw: bytes) -> None:
+        """A comment: it keeps the connection alive while the answer is held."""
+        if not self.exchange.begun:
+            self._begin()
+        self.exchange.write(raw)
+
+    def release(self, step: Release) -> bytes:
+        """See drive.Caller."""
+        chunk = self._kept.pop(step.index)
+        if isinstance(chunk, bytes):
+            return chunk
+        if not step.texts or self.stream is None:
+            return chunk.raw
+        return chunk.rewritten(self.stream.rewrite(chunk.data, step.texts))
+
+    async def close(self) -> None:
+        """See drive.Caller."""
+        if self.streams or self.outcome is None or self.outcome.stopped:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self.response is not None:
+            self.response.close()
+
+    # to the upstream
+
+    def _request(self, changed: Mapping[str, Part]) -> Request:
+        exchange = self.exchange
+        headers = upstream_headers(exchange, self.target)
+        headers = without(headers, b"content-length")
+        changes = {**self.fetched, **self._changes(changed)}
+        body: list[Buffer] = [self.found.body.raw]
+        if changes:
+            body = self.found.body.spliced(changes)
+            headers = without(headers, b"content-encoding")
+        elif b"content-encoding" in exchange.index:
+            body = [self.compressed]
+        if self.rules.reads_output:
+            headers = self._readable(headers)
+        headers.append((b"content-length", b"%d" % sum(map(len, body))))
+        return Request(exchange.method, target_of(exchange, self.target), headers, body)
+
+    def _readable(self, headers: Headers) -> Headers:
+        """Ask for an answer that can be read: streams plain, others in gzip or deflate."""
+        accepted = value_of(headers, b"accept-encoding")
+        if not accepted and not self.found.stream:
+            return headers
+        readable = b"identity" if self.found.stream else readable_encodings(accepted)
+        if accepted == readable:
+            return headers
+        return [*without(headers, b"accept-encoding"), (b"accept-encoding", readable)]
+
+    def _changes(self, changed: Mapping[str, Part]) -> dict[Path, Any]:
+        return _changes(self.found, changed)
+
+    # to the client
+
+    def _begin(self) -> None:
+        response = self.response
+        assert response is not None, "a stream was opened"
+        headers = without(end_to_end(response.headers), b"content-length")
+        self.exchange.start(
+            response.status, headers + self._verdict_headers(), reason=response.reason
+        )
+
+    async def _pass_back(self, response: Response) -> None:
+        from guardrail_integrations.proxy.forward import pass_back
+
+        try:
+            await pass_back(self.exchange, response, self._verdict_headers())
+        finally:
+            response.close()
+
+    async def _read_answer(self, response: Response) -> Reply:
+        limit = self.proxy.settings.max_answer
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await response.read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise unreadable_answer("it is over the limit on its size")
+        raw = self.answer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        encoding = value_of(response.headers, b"content-encoding")
+        try:
+            plain = decompressed(raw, encoding, limit) if encoding else raw
+            body = read_json(plain)
+            found = self.answered = Found(body, self.rules.guard.policy.limits)
+            if isinstance(body.root, dict):
+                found.settings(body.root)
+                self.surface.answer(body.root, found)
+            else:
+                found.rest(body.root, (), "assistant", "model")
+        except (BadJson, Unreadable) as error:
+            if self.rules.reads_output:
+                raise unreadable_answer(str(error)) from None
+            return Reply()
+        identity = body.root.get("id") if isinstance(body.root, dict) else None
+        return Reply(
+            Content(tuple(found.parts)),
+            found.usage,
+            found.finish_reason,
+            found.model,
+            identity if isinstance(identity, str) else None,
+        )
+
+    def _answer(self, changed: Mapping[str, Part]) -> None:
+        response, found = self.response, self.answered
+        assert response is not None, "an answer came"
+        assert self.answer is not None, "an answer came"
+        headers, body = end_to_end(response.headers), self.answer
+        if changed and found is not None:
+            changes = _changes(found, changed)
+            for place, repeats in found.shadows:
+                if any(path[: len(place)] == place for path in changes):
+                    changes[repeats] = None
+            body = b"".join(found.body.spliced(changes))
+            headers = without(headers, b"content-encoding", b"content-length", b"etag")
+            headers.append((b"content-length", b"%d" % len(body)))
+        self.exchange.answer(
+            response.status, headers + self._verdict_headers(), body, reason=response.reason
+        )
+
+    def _refuse(self, outcome: Outcome) -> None:
+        refusal = refusal_of(outcome, self.found.model or "")
+        if self.streams and refusal.status == 400 and self.stream is not None:
+            if not self.exchange.begun:
+                self._begin()
+            for event in self.stream.refused(refusal):
+                self.exchange.write(event)
+            self.exchange.finish()
+            self.proxy.note(self.exchange, refusal.code)
+            return
+        raise Refused(refusal, self._verdict_headers())
+
+    def _verdict_headers(self) -> Headers:
+        if not self.rules.guard.policy.proxy.verdict_headers:
+            return []
+        return verdict_headers([stage.verdict for stage in self.stages], self.flags, self.record)
+
+
+def verdict_headers(verdicts: list[Verdict], flags: list[str], record: Record | None) -> Headers:
+    """What clients are told of a call that went on: flags, changes, and what shadow rules say."""
+    acted: dict[str, str] = dict.fromkeys(flags, "flag")
+    would: dict[str, str] = {}
+    for verdict in verdicts:
+        for result in verdict.rules:
+            if result.action:
+                acted[result.rule] = str(result.action)
+            elif result.would:
+                would[result.rule] = str(result.would)
+    headers: Headers = []
+    if record is not None:
+        headers.append((b"x-guardrail-record", record.id.encode()))
+    for name, rules in ((b"x-guardrail-rules", acted), (b"x-guardrail-would", would)):
+        if rules:
+            said = ", ".join(f"{rule}={action}" for rule, action in rules.items())
+            headers.append((name, said.encode("ascii", "replace")))
+    return headers
+
+
+def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
+    changes: dict[Path, Any] = {}
+    for name, part in changed.items():
+        if isinstance(part, Text):
+            changes[found.paths[name]] = part.text
+        elif isinstance(part, Image):
+            changes.update(found.pictures[name](part))
+    return changes
+
+
+def _merged(one: Delta, other: Delta) -> Delta:
+    usage = Usage(
+        **{
+            key: value if value is not None else getattr(one.usage, key)
+            for key, value in vars(other.usage).items()
+        }
+    )
+    return Delta(
+        (),
+        usage,
+        other.finish_reason or one.finish_reason,
+        other.model or one.model,
+        other.response_id or one.response_id,
+    )

@@ -1,0 +1,48 @@
+"""Why a request gets no answer of an upstream, said so that clients take it rightly."""
+
+from __future__ import annotations
+
+from guardrail.hosting import LIMITS_RULE, Action, Outcome, Status
+from guardrail_integrations.proxy.interfaces import Headers
+from guardrail_integrations.proxy.surface import Refusal
+
+UNAVAILABLE = "A safety check could not be made. Try again later."
+
+
+class Refused(Exception):
+    """A request that ends here, with what the client is told."""
+
+    def __init__(self, refusal: Refusal, headers: Headers | None = None) -> None:
+        self.refusal, self.headers = refusal, headers or []
+        super().__init__(refusal.code)
+
+
+def refused(status: int, code: str, message: str, param: str = "") -> Refused:
+    """A refusal without a verdict."""
+    return Refused(Refusal(status, code, message, param=param))
+
+
+def refusal_of(outcome: Outcome, model: str) -> Refusal:
+    """What a client is told of a verdict that stops its call.
+
+    A block is 400, which no client tries again. Where only checks that could not run stop the
+    call there is no verdict: 503. What the client itself did wrong (a broken picture, too many
+    of them) is 400 as well.
+    """
+    verdict, record = outcome.verdict, outcome.record.id
+    strongest = [result for result in verdict.rules if result.action is verdict.action]
+    limits = next((result for result in strongest if result.rule == LIMITS_RULE), None)
+    if limits is not None and limits.status is Status.ERROR:
+        return Refusal(400, "content_unreadable", limits.reason, record, LIMITS_RULE, model=model)
+    hit = next((result for result in strongest if result.status is Status.HIT), None)
+    if hit is None:
+        rule = strongest[0].rule if strongest else ""
+        return Refusal(503, "guardrail_unavailable", UNAVAILABLE, record, rule, model=model)
+    code = "review_required" if verdict.action is Action.REVIEW else "policy_violation"
+    rule = verdict.reason.partition(":")[0]
+    return Refusal(400, code, verdict.message or verdict.reason, record, rule, model=model)
+
+
+def unreadable_answer(why: str) -> Refused:
+    """An answer that must be checked and cannot be read."""
+    return refused(502, "unreadable_answer", f"The model's answer could not be checked: {why}.")

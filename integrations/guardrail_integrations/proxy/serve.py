@@ -1,0 +1,88 @@
+"""Serving a proxy: sockets, signals, reloads and an end without dropped calls."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from guardrail import Guard
+from guardrail_integrations.proxy.app import Endpoint, Proxy
+from guardrail_integrations.proxy.endpoints import ENDPOINTS
+from guardrail_integrations.proxy.fetch import SafeFetcher
+from guardrail_integrations.proxy.http_server import Listener
+from guardrail_integrations.proxy.interfaces import Fetcher, Observer
+from guardrail_integrations.proxy.settings import Settings
+from guardrail_integrations.proxy.upstream import HttpUpstream
+
+BACKLOG = 2_048
+
+
+@dataclass
+class Server:
+    """A proxy that listens. `port` is known once it has started."""
+
+    proxy: Proxy
+    listener: Listener
+    _server: asyncio.Server | None = None
+    _watch: asyncio.Task[None] | None = None
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None, "start it first"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on a bound socket."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self.listener, sock=sock, ssl=tls, backlog=BACKLOG)
+        self._watch = loop.create_task(self.listener.watch())
+
+    async def stop(self, seconds: float) -> None:
+        """Take no new calls, finish those under way for at most so long, and close."""
+        self.proxy.draining = True
+        if self._server is not None:
+            self._server.close()
+        await self.listener.drain(seconds)
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+        for upstream in self.proxy.upstreams.values():
+            await upstream.close()
+
+
+def serving(
+    guard: Guard,
+    settings: Settings,
+    *,
+    fetcher: Fetcher | None = None,
+    endpoints: Mapping[str, Endpoint] | None = None,
+    observers: Sequence[Observer] = (),
+) -> Server:
+    """A server for a guard; call it on the event loop that it will run on."""
+    proxy = Proxy(
+        guard,
+        settings,
+        {name: HttpUpstream(target.url) for name, target in settings.targets.items()},
+        fetcher=fetcher or SafeFetcher(),
+        endpoints={**ENDPOINTS, **(endpoints or {})},
+        observers=observers,
+    )
+    return Server(proxy, Listener(proxy.handle, settings.clock))
+
+
+def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket bound to an address; several processes may share it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind((host, port))
+    return sock

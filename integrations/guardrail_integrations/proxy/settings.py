@@ -1,0 +1,81 @@
+"""How a proxy is set up: its upstreams, limits, clocks and whose calls are whose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+from guardrail_integrations.proxy.http_server import Clock
+
+
+@dataclass(frozen=True)
+class Target:
+    """An upstream: its address, and the key that is sent to it in place of the client's."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+    key_header: str = "authorization"
+
+    @property
+    def authority(self) -> bytes:
+        """What Host says."""
+        parts = urlsplit(self.url)
+        return parts.netloc.rpartition("@")[2].encode()
+
+    @property
+    def prefix(self) -> bytes:
+        """The path that stands before every request's own."""
+        return urlsplit(self.url).path.rstrip("/").encode()
+
+    @property
+    def credential(self) -> bytes | None:
+        """The value of the key's header."""
+        if self.key is None:
+            return None
+        bearer = self.key_header.lower() == "authorization" and " " not in self.key
+        return f"Bearer {self.key}".encode() if bearer else self.key.encode()
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which requests go to an upstream: by path and model, in shell patterns."""
+
+    name: str
+    upstream: str
+    paths: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = ("*",)
+
+    def fits(self, path: str, model: str | None) -> bool:
+        """Whether a request goes this way. A request without a model goes by its path alone."""
+        return any(fnmatchcase(path, pattern) for pattern in self.paths) and (
+            model is None or any(fnmatchcase(model, pattern) for pattern in self.models)
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a proxy needs to know beside its policy.
+
+    Sizes are in bytes. `concurrent` bounds the calls under way, `picture_calls` those of them
+    that hold pictures; what comes over is refused with 503. `buffered` bounds the bodies held in
+    memory together.
+    """
+
+    targets: dict[str, Target]
+    routes: tuple[Route, ...]
+    max_body: int = 64 << 20
+    max_answer: int = 64 << 20
+    concurrent: int = 4_000
+    picture_calls: int = 64
+    buffered: int = 1 << 30
+    tenant_header: str = "x-guardrail-tenant"
+    user_header: str = "x-guardrail-user"
+    session_header: str = "x-guardrail-session"
+    clock: Clock = Clock()
+    drain_s: float = 30.0
+
+    @classmethod
+    def of(cls, url: str) -> Settings:
+        """Everything goes to one upstream."""
+        return cls({"default": Target(url)}, (Route("default", "default"),))

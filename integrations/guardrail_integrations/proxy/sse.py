@@ -1,0 +1,108 @@
+"""Server-sent events (WHATWG HTML, section 9.2), read without losing a byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardrail_integrations.proxy.interfaces import UpstreamError
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path, read_json
+
+MAX_EVENT = 16 << 20  # bytes
+
+_END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
+_LINE = re.compile(rb"\r\n|\n|\r")
+
+
+class SseReader:
+    """Cuts a stream into events, each with the blank line that ends it."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events that are complete now. Raises UpstreamError for one without an end."""
+        data = self._rest + data if self._rest else data
+        events: list[bytes] = []
+        at = 0
+        if b"\r" not in data:
+            while (end := data.find(b"\n\n", at)) >= 0:
+                events.append(data[at : end + 2])
+                at = end + 2
+        else:
+            for found in _END.finditer(data):
+                if found.end() == len(data) and found[0].endswith(b"\r"):
+                    break  # its line feed may still come
+                events.append(data[at : found.end()])
+                at = found.end()
+        self._rest = data[at:] if at else data
+        if len(self._rest) > MAX_EVENT:
+            raise UpstreamError("garbage", f"an event of more than {MAX_EVENT >> 20} MiB")
+        return events
+
+    def end(self) -> bytes:
+        """What stands behind the last event."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its bytes as they came, and its data where that is JSON.
+
+    Comments and marks such as [DONE] have no body. `silent` events carry no data at all.
+    """
+
+    raw: bytes = field(repr=False)
+    body: JsonBody | None = None
+    start: int = 0  # where the data stands in raw
+    end: int = 0
+    silent: bool = False
+
+    @property
+    def data(self) -> Any:
+        """What the data says, or None."""
+        return None if self.body is None else self.body.root
+
+    def rewritten(self, changes: Mapping[Path, Any]) -> bytes:
+        """The event with the values at the paths exchanged, all other bytes kept."""
+        if self.body is None or not changes:
+            return self.raw
+        return b"".join([self.raw[: self.start], *self.body.spliced(changes), self.raw[self.end :]])
+
+
+def read_event(raw: bytes) -> Event:
+    """Read an event. Raises UpstreamError for data that is neither JSON nor a mark."""
+    if raw.startswith(b"data: {") and raw.endswith(b"}\n\n") and raw.find(b"\n") == len(raw) - 2:
+        return Event(raw, _json(raw[6:-2]), 6, len(raw) - 2)
+    lines: list[tuple[int, int]] = []  # the data of each data line
+    at = 0
+    while at < len(raw):
+        found = _LINE.search(raw, at)
+        stop, after = (found.start(), found.end()) if found else (len(raw), len(raw))
+        line = raw[at:stop]
+        if line.startswith(b"data:") or line == b"data":
+            start = at + 5 + (line[5:6] == b" ")
+            lines.append((min(start, stop), stop))
+        at = after
+    if not lines:
+        return Event(raw, silent=True)
+    if len(lines) == 1:
+        start, stop = lines[0]
+        data = raw[start:stop]
+        if not data.strip() or data.strip().startswith(b"["):
+            return Event(raw)
+        return Event(raw, _json(data), start, stop)
+    # JSON on several lines: read, and if it changes written, as one
+    joined = b"\n".join(raw[start:stop] for start, stop in lines)
+    first, last = lines[0][0], lines[-1][1]
+    return Event(raw, _json(joined), first, last)
+
+
+def _json(data: bytes) -> JsonBody:
+    try:
+        return read_json(data)
+    except BadJson as error:
+        raise UpstreamError("garbage", f"an event whose data cannot be read: {error}") from None

@@ -1,0 +1,98 @@
+"""Chat completions through the proxy, with the real openai client and byte by byte."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import openai
+import pytest
+
+from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail.verdict import Action
+from tests.proxy.serving import chat_answer, chat_chunks, running, says
+
+BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9}), message="Not here."))
+REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}), Action.REDACT))
+ALLOWS = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input"]))
+
+
+def client(url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=2)
+
+
+def user(text: Any) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+async def test_an_answer_passes() -> None:
+    async with running(BLOCKS, says(chat_answer("quiet"))) as proxy, client(proxy.url) as openai_:
+        answer = await openai_.chat.completions.create(model="m-1", messages=user("hello"))
+        assert answer.choices[0].message.content == "quiet"
+        assert proxy.records.last.usage.output_tokens == 12
+        head, body = proxy.upstream.requests[0]
+        assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+        assert json.loads(body)["messages"][0]["content"] == "hello"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_blocked_prompt_is_a_bad_request_that_is_not_tried_again(stream: bool) -> None:
+    async with running(BLOCKS, says(chat_answer("quiet"))) as proxy, client(proxy.url) as openai_:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await openai_.chat.completions.create(
+                model="m-1", messages=user("something forbidden"), stream=stream
+            )
+        error = caught.value
+        assert error.code == "policy_violation"
+        assert error.type == "invalid_request_error"
+        assert error.request_id == proxy.records.last.id
+        assert "Not here." in str(error)
+        assert "forbidden" not in str(error)
+        assert not proxy.upstream.requests
+        assert len(proxy.records) == 1
+
+
+async def test_a_blocked_answer_is_a_bad_request() -> None:
+    async with running(BLOCKS, says(chat_answer("forbidden"))) as proxy:
+        with pytest.raises(openai.BadRequestError):
+            await client(proxy.url).chat.completions.create(model="m-1", messages=user("hello"))
+
+
+async def test_redaction_changes_the_prompt_and_the_answer() -> None:
+    async with running(REDACTS, says(chat_answer("my secret is out"))) as proxy:
+        answer = await client(proxy.url).chat.completions.create(
+            model="m-1", messages=user("the secret word")
+        )
+        assert answer.choices[0].message.content == "my [secret] is out"
+        sent = json.loads(proxy.upstream.requests[0][1])
+        assert sent["messages"][0]["content"] == "the [secret] word"
+
+
+async def test_a_stream_passes_chunk_by_chunk() -> None:
+    chunks = chat_chunks("a ", "quiet ", "answer", usage=True)
+    async with running(ALLOWS, says(chunks)) as proxy:
+        stream = await client(proxy.url).chat.completions.create(
+            model="m-1", messages=user("hello"), stream=True
+        )
+        texts = [chunk.choices[0].delta.content async for chunk in stream if chunk.choices]
+        assert texts == ["", "a ", "quiet ", "answer", None]
+        assert proxy.records.last.usage.output_tokens == 12
+
+
+async def test_a_stream_is_redacted_across_chunks() -> None:
+    async with running(REDACTS, says(chat_chunks("my sec", "ret is", " out"))) as proxy:
+        stream = await client(proxy.url).chat.completions.create(
+            model="m-1", messages=user("hello"), stream=True
+        )
+        texts = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+        assert "".join(texts) == "my [secret] is out"
+
+
+async def test_a_blocked_stream_ends_with_content_filter() -> None:
+    async with running(BLOCKS, says(chat_chunks("so for", "bidden"))) as proxy:
+        stream = await client(proxy.url).chat.completions.create(
+            model="m-1", messages=user("hello"), stream=True
+        )
+        chunks = [chunk async for chunk in stream]
+        assert [chunk.choices[0].finish_reason for chunk in chunks] == ["content_filter"]
+        assert not chunks[0].choices[0].delta.content
