@@ -11,6 +11,7 @@ import click
 COMMANDS = {
     "check": "Screen one input, and an answer if there is one.",
     "scan": "Screen many rows of a JSON-lines file.",
+    "serve": "Put a policy in front of a model endpoint.",
     "policy": "Check, test and show policies.",
     "explain": "Say why a recorded call ended as it did.",
     "doctor": "See whether every check works here.",

@@ -68,6 +68,7 @@ class Proxy:
         self.observers = tuple(observers)
         self.under_way = self.with_pictures = self.buffered = 0
         self.draining = False
+        self.ready = True
         self._codes: dict[int, str] = {}
         self._calls: dict[int, GuardedCall] = {}
 

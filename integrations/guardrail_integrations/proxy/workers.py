@@ -1,0 +1,221 @@
+"""The proxy as a process, or several that share a port: signals, reloads, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from guardrail import Guard, GuardrailError, JsonLinesSink, Sink
+from guardrail_integrations.proxy.configuration import read_settings
+from guardrail_integrations.proxy.interfaces import Access
+from guardrail_integrations.proxy.serve import Server, bound, serving
+from guardrail_integrations.proxy.settings import Settings
+
+_log = logging.getLogger("guardrail.proxy")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `guardrail serve` was told."""
+
+    policy: str
+    upstream: str | None = None
+    config: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    certificate: Path | None = None
+    key: Path | None = None
+    records: Path | None = None
+    access_log: bool = True
+    warm: bool = True
+
+    def guard(self) -> Guard:
+        """A guard under the policy as its file stands now. Raises PolicyError."""
+        sinks: list[Sink] = [] if self.records is None else [JsonLinesSink(self.records)]
+        return Guard(self.policy, sinks=sinks)
+
+    def settings(self) -> Settings:
+        """Raises ValueError for what cannot be used."""
+        if (self.upstream is None) == (self.config is None):
+            raise ValueError("give either --upstream or --config")
+        if self.config is not None:
+            return read_settings(self.config)
+        return Settings.of(str(self.upstream))
+
+    def tls(self) -> ssl.SSLContext | None:
+        """TLS towards clients, where a certificate is given."""
+        if self.certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+class AccessLog:
+    """One line of JSON a request on standard error."""
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger("guardrail.access")
+
+    def began(self) -> None:
+        """See interfaces.Observer."""
+
+    def ended(self, access: Access) -> None:
+        """See interfaces.Observer."""
+        row: dict[str, Any] = {
+            "method": access.method,
+            "path": access.path,
+            "status": access.status,
+            "ms": round((access.ended_ns - access.started_ns) / 1e6, 3),
+            "upstream_ms": round(access.upstream_ns / 1e6, 3),
+            "bytes_in": access.bytes_in,
+            "bytes_out": access.bytes_out,
+            "streamed": access.streamed,
+            "action": access.action,
+            "code": access.code,
+            "record": access.record,
+            "route": access.route,
+            "tenant": access.tenant,
+        }
+        self._log.info(json.dumps({k: v for k, v in row.items() if v not in ("", False)}))
+
+
+def serve_forever(options: Options) -> str:
+    """Serve until a signal ends it. The answer says what was wrong with the options, if it was."""
+    try:
+        options.settings()
+        options.tls()
+        options.guard()
+    except (GuardrailError, ValueError, OSError, ssl.SSLError) as error:
+        return str(error)
+    try:
+        sock = bound(options.host, options.port, shared=options.workers > 1)
+    except OSError as error:
+        return f"{options.host}:{options.port}: {error.strerror}"
+    with sock:
+        port = int(sock.getsockname()[1])
+        scheme = "http" if options.certificate is None else "https"
+        _log.info("guardrail serves on %s://%s:%d", scheme, options.host, port)
+        if options.workers == 1:
+            _run(options, sock)
+        else:
+            _supervise(options, port)
+    return ""
+
+
+def _run(options: Options, sock: Any) -> None:
+    """One process: serve on the socket until SIGTERM or SIGINT."""
+    try:
+        import uvloop
+
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+    except ImportError:
+        loop_factory = None
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve(options, sock))
+
+
+async def _serve(options: Options, sock: Any) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    guard = options.guard()
+    observers = [AccessLog()] if options.access_log else []
+    server = serving(guard, options.settings(), observers=observers)
+    server.proxy.ready = not options.warm
+    for name in ("SIGTERM", "SIGINT"):
+        loop.add_signal_handler(getattr(signal, name), ended.set)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(options, server))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, reload)
+    await server.start(sock, options.tls())
+    if options.warm:
+        warming = loop.create_task(_warm(server, guard))
+        tasks.add(warming)
+        warming.add_done_callback(tasks.discard)
+    await ended.wait()
+    await server.stop(server.proxy.settings.drain_s)
+
+
+async def _warm(server: Server, guard: Guard) -> None:
+    try:
+        await asyncio.to_thread(guard.warm)
+    except GuardrailError as error:
+        _log.error("not ready: %s", error)
+    else:
+        server.proxy.ready = True
+
+
+async def _reload(options: Options, server: Server) -> None:
+    """Read the policy again, off the loop; a bad one leaves the old in place."""
+    try:
+        guard = await asyncio.to_thread(options.guard)
+        if options.warm:
+            await asyncio.to_thread(guard.warm)
+    except GuardrailError as error:
+        _log.error("the policy was not reloaded: %s", error)
+        return
+    server.proxy.reload(guard)
+    _log.info("the policy was reloaded: %s %s", guard.policy.id, guard.policy.version)
+
+
+def _worker(options: Options, port: int) -> None:
+    with bound(options.host, port, shared=True) as sock:
+        _run(options, sock)
+
+
+def _supervise(options: Options, port: int) -> None:
+    """Keep so many workers running; signals are handed on to them."""
+    context = multiprocessing.get_context("spawn")
+    workers: list[Any] = []
+    stopping = False
+
+    def hand_on(number: int, _: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = stopping or number != getattr(signal, "SIGHUP", None)
+        for worker in workers:
+            if worker.is_alive() and worker.pid is not None:
+                _signal(worker.pid, number)
+
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), hand_on)
+    start = functools.partial(context.Process, target=_worker, args=(options, port))
+    for _ in range(options.workers):
+        workers.append(start())
+        workers[-1].start()
+    while any(worker.is_alive() for worker in workers):
+        time.sleep(0.2)
+        for place, worker in enumerate(workers):
+            if not worker.is_alive() and not stopping:
+                _log.error("a worker ended with %s and is started again", worker.exitcode)
+                time.sleep(0.5)
+                workers[place] = start()
+                workers[place].start()
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
