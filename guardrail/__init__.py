@@ -8,7 +8,7 @@ def describe(prompt: str, image: bytes) -> str: ...
 
 from guardrail.calls import Refusal
 from guardrail.content import Box, Call, Content, Context, Image, Limits, Region, Text, Usage
-from guardrail.detector import Detector, Extractor, Spec, Stage, View
+from guardrail.detector import Detector, Extractor, Ignored, Spec, Stage, View
 from guardrail.errors import (
     Blocked,
     ContentError,
@@ -38,6 +38,7 @@ __all__ = [
     "Finding",
     "Guard",
     "GuardrailError",
+    "Ignored",
     "Image",
     "JsonLinesSink",
     "Limits",

@@ -85,12 +85,20 @@ class Detector:
 
 
 @dataclass(frozen=True)
+class Ignored:
+    """Something in a picture that an extractor left unread, and why. It is kept in the record;
+    the rest of the picture has been read."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Extractor:
     """Reads a picture: `run` gives Texts whose origin is the picture and whose source is
-    "image:" and the extractor's name. `warm` and errors are as for detectors."""
+    "image:" and how the text was found. `warm` and errors are as for detectors."""
 
     spec: Spec
-    run: Callable[[Image], Sequence[Text]]
+    run: Callable[[Image], Sequence[Text | Ignored]]
     warm: Callable[[], object] = lambda: None
 
 

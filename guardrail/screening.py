@@ -16,13 +16,14 @@ from typing import Any
 
 from guardrail.cache import Digester
 from guardrail.content import Call, Content, Image, Part, Text
-from guardrail.detector import Detector, Extractor, Stage, View
+from guardrail.detector import Detector, Extractor, Ignored, Stage, View
 from guardrail.edit import apply
 from guardrail.policy import LIMITS_RULE, Failure, Mode, Observed, Policy, Rule, decide
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.steps import Job, Result, Run, Step
 from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
 
+MAX_REASONS = 5  # of what one extractor ignored, in the record
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 STOPPED = "the call had already stopped"
@@ -360,10 +361,12 @@ class _Room:
                 self.failures[rule.id].append(result.failure)
                 continue
             self.looked_at[rule.id] += 1
-            if not result.value:
+            if not any(isinstance(text, Text) for text in result.value):
                 self.done.add((rule.id, _inside(image)))
         if result.failure is None:
-            self.texts += [_as_read_from(image, text) for text in result.value]
+            self.texts += [
+                _as_read_from(image, text) for text in result.value if isinstance(text, Text)
+            ]
 
     def leave_out(self, parts: Sequence[Part]) -> None:
         """Mark the rules that still had something to look at when the call stopped."""
@@ -412,7 +415,7 @@ def _detect(detector: Detector, view: View) -> tuple[Finding, ...]:
     return tuple(detector.run(view))
 
 
-def _extract(extractor: Extractor, image: Image) -> tuple[Text, ...]:
+def _extract(extractor: Extractor, image: Image) -> tuple[Text | Ignored, ...]:
     return tuple(extractor.run(image))
 
 
@@ -481,6 +484,9 @@ def _check_run(job: Job, stage: Stage, result: Result) -> CheckRun:
         status, reason = result.failure.status, result.failure.reason
     else:
         status, reason = (Status.HIT if best else Status.PASSED), ""
+        if job.kind == "extractor":
+            ignored = [piece.reason for piece in result.value if isinstance(piece, Ignored)]
+            reason = "; ".join(ignored[:MAX_REASONS])
     return CheckRun(
         name=job.name,
         version=job.version,
