@@ -2,6 +2,7 @@
 
     GuardrailError
     ├── PolicyError            a policy cannot be read: where, and what would be right
+    ├── SchemaError            a declared output cannot be used: which keyword, and where
     ├── ContentError           something handed in cannot be read; names the part
     │   └── PictureError       a picture that is broken or over a limit
     ├── NotRun                 a check could not run: an extra, weights or a service is missing
@@ -45,6 +46,15 @@ class PolicyError(GuardrailError):
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(map(str, self.mistakes)))
+
+
+class SchemaError(GuardrailError, ValueError):
+    """A schema that cannot be used. `keyword` names what is wrong, `path` the schema around it
+    as a pointer ("#/properties/total")."""
+
+    def __init__(self, path: str, keyword: str, message: str) -> None:
+        self.path, self.keyword = path, keyword
+        super().__init__(f"{path}: {keyword}: {message}" if keyword else f"{path}: {message}")
 
 
 class ContentError(GuardrailError):
