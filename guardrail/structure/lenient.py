@@ -112,19 +112,19 @@ class Records(Typed):
         known = {self.fields[k][0]: v for k, v in held.items() if k in self.fields}
         if hasattr(self.kind, "model_construct"):
             made = self.kind.model_construct()
-            blank = {name: None for name, _ in self.fields.values() if name not in made.__dict__}
-            made.__dict__.update({**blank, **known})
+            coming = {name: None for name, _ in self.fields.values() if name not in made.__dict__}
+            made.__dict__.update({**coming, **known})
             made.__pydantic_fields_set__.update(known)
             return made
         if not dataclasses.is_dataclass(self.kind):
             return held
-        made = object.__new__(self.kind)
+        blank: Any = object.__new__(self.kind)  # type: ignore[arg-type]
         for field in dataclasses.fields(self.kind):
             value = None if field.default is dataclasses.MISSING else field.default
             if field.default_factory is not dataclasses.MISSING:
                 value = field.default_factory()
-            object.__setattr__(made, field.name, known.get(field.name, value))
-        return made
+            object.__setattr__(blank, field.name, known.get(field.name, value))
+        return blank
 
 
 class Unions(Typed):

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from guardrail.structure.reader import MAX_DEPTH, MAX_DIGITS, Unreadable
 
-_MAY_BE_HUGE = re.compile(r"[0-9](?:[eE]\+?[0-9]{3}|[0-9]{300})")
-_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-
 
 def parse(text: str) -> Any:
-    """The document. Raises Unreadable for what is not JSON, for keys given twice, NaN and
-    Infinity, numbers beyond a double or over MAX_DIGITS digits, halves of surrogate pairs, and
-    more than MAX_DEPTH levels.
+    """The document.
+
+    Raises Unreadable for what is not JSON, for keys given twice, NaN and Infinity, numbers beyond
+    a double or of more than MAX_DIGITS digits, halves of surrogate pairs, and more than MAX_DEPTH
+    levels.
     """
     try:
-        data = (_CAREFUL if _MAY_BE_HUGE.search(text) else _DECODER).decode(text)
+        data = _DECODER.decode(text)
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError as error:
         raise Unreadable(f"no JSON from character {error.pos} on") from None
+    except ValueError:
+        raise Unreadable(f"a number has more than {MAX_DIGITS} digits") from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _deeper(data):
         raise _too_deep()
-    if _HALF_PAIR.search(text):
+    if "\\u" in text or not text.isascii():
         try:
             json.dumps(data, ensure_ascii=False).encode()
         except UnicodeEncodeError:
@@ -57,17 +57,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise Unreadable(f"a number has more than {MAX_DIGITS} digits")
-    return int(digits)
-
-
 def _float(digits: str) -> float:
-    if len(digits) > MAX_DIGITS:
-        raise Unreadable(f"a number has more than {MAX_DIGITS} digits")
     number = float(digits)
-    if number in (float("inf"), float("-inf")):
+    if number - number != 0:
         raise Unreadable("a number is too large")
     return number
 
@@ -76,10 +68,4 @@ def _constant(name: str) -> float:
     raise Unreadable("NaN and Infinity are no values of JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
-_CAREFUL = json.JSONDecoder(
-    object_pairs_hook=_object,
-    parse_int=_integer,
-    parse_float=_float,
-    parse_constant=_constant,
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)

@@ -39,7 +39,7 @@ class _Follow(Watch[Place]):
     def __init__(self, shape: Shape, forms: Forms) -> None:
         self._forms = forms
         self._root = PLAIN if shape.adapter is None else lenient(shape.output)
-        self.ended = 0
+        self.seen = 0
         self.value: Any = None
 
     def root(self) -> Place:
@@ -53,8 +53,9 @@ class _Follow(Watch[Place]):
     def begins(self, node: Place, kind: str) -> None:
         """See Watch."""
         self._forms.begins(node.spot, kind)
-        node.held = {"object": {}, "array": []}.get(kind)
-        self.ended += node.held is not None
+        if kind in ("object", "array"):
+            node.held = {} if kind == "object" else []
+            self.seen += 1
 
     def grows(self, node: Place, text: str) -> None:
         """See Watch."""
@@ -67,7 +68,7 @@ class _Follow(Watch[Place]):
     def ends(self, node: Place, value: Any) -> None:
         """See Watch."""
         self._forms.ends(node.spot, value)
-        self.ended += 1
+        self.seen += 1
         typed = node.lenient.whole(value, node.held)
         if node.parent is None:
             self.value = typed
@@ -121,10 +122,10 @@ class Progress:
         self._before = ""
         if not self._prose:
             bare = data.lstrip().lstrip("\ufeff").lstrip()
-            if bare.startswith(("`", "``", "```")) and not FENCE.match(data):
-                if len(bare) < _LONGEST_FENCE and "\n" not in bare:
-                    self._before = data
-                    return ""
+            opening = bare.startswith("`") and "\n" not in bare and len(bare) < _LONGEST_FENCE
+            if opening and not FENCE.match(data):
+                self._before = data
+                return ""
             fence = FENCE.match(data)
             bare = data[fence.end() :] if fence else bare
             if not bare:
@@ -155,7 +156,7 @@ class Progress:
 
     def _look(self) -> tuple[int, int]:
         reader = self._reader
-        return (self._follow.ended, len(reader.text or "") if reader is not None else 0)
+        return (self._follow.seen, len(reader.text or "") if reader is not None else 0)
 
     @property
     def partial(self) -> Any:
@@ -167,11 +168,10 @@ class Progress:
         if reader.done:
             return self._follow.value
         value: Any = MISSING
-        for number in range(len(reader.open) - 1, -1, -1):
-            frame = reader.open[number]
-            if value is MISSING and number == len(reader.open) - 1:
-                if reader.text is not None and frame.pending is not None:
-                    value = frame.pending.lenient.begun(reader.text)
+        under_way = reader.open[-1].pending if reader.open else None
+        if reader.text is not None and under_way is not None:
+            value = under_way.lenient.begun(reader.text)
+        for frame in reversed(reader.open):
             held = frame.node.held
             held = dict(held) if isinstance(held, dict) else list(held or ())
             if value is not MISSING and isinstance(held, dict):

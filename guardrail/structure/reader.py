@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
 MAX_DEPTH = 100  # levels of objects and arrays
-MAX_DIGITS = 400  # of one number; a double has 309 before its point at most
+MAX_DIGITS = 4_300  # of one number, as in Python's own reading of integers
 
 N = TypeVar("N")
 
@@ -232,7 +232,7 @@ class Reader(Generic[N]):
         word = _WORD.match(data, at)
         if word is None:
             raise Unreadable(f"a value is expected at character {self.at + at}")
-        kind = "number" if char in "-0123456789" else {"n": "null", "N": "null"}.get(char, "boolean")
+        kind = "number" if char in "-0123456789" else "null" if char in "nN" else "boolean"
         if kind != "number" and not any(w.startswith(char) for w in (*_LITERALS, *_FOREIGN)):
             raise Unreadable(f"a value is expected at character {self.at + at}")
         if not (char == "N" and data[at : at + 2] in ("N", "Na")):
@@ -285,7 +285,7 @@ class Reader(Generic[N]):
         if char == ",":
             self._state = _State.NEXT_KEY if is_object else _State.VALUE
             return at + 1
-        if not (self._newline and char in _CLOSING or self._newline and char in "{["):
+        if not (self._newline and (char in _CLOSING or char in "{[")):
             raise Unreadable(f"a comma is expected at character {self.at + at}")
         self.slips["missing commas"] = None
         self._state = _State.NEXT_KEY if is_object else _State.VALUE

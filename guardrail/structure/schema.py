@@ -64,9 +64,7 @@ def children(schema: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...],
 
 def pointer(path: tuple[str | int, ...]) -> str:
     """A place as a JSON Pointer in a URI fragment (RFC 6901)."""
-    return "#" + "".join(
-        "/" + str(step).replace("~", "~0").replace("/", "~1") for step in path
-    )
+    return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def normal(schema: Mapping[str, Any]) -> Schema:
@@ -174,7 +172,7 @@ class _Hoist:
         self.defs: Schema = {}
 
     def form(self) -> Schema:
-        form = self._copy(self.root, ())
+        form: Schema = self._copy(self.root, ())
         form.pop("$id", None)
         if self.defs:
             form["$defs"] = self.defs

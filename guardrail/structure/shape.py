@@ -141,7 +141,7 @@ class Shape:
     def _fitted(self, data: Any, slips: tuple[str, ...], text: str | None = None) -> Reading:
         """A document under the schema and the type, with the detours of request dialects undone:
         an object around an output that is none, null for what is left out."""
-        plain, detours = data, ()
+        plain, detours = data, tuple[str, ...]()
         if not self.validator.is_valid(plain):
             text = None
             if not self.is_object and isinstance(plain, dict) and set(plain) == {WRAPPED}:

@@ -115,9 +115,7 @@ class Forms:
         """The value is complete: only forms that it fits are left, here and around it."""
         if value is None and spot.nullable:
             return
-        left = [
-            one for one in spot.forms if all(self._fits(schema, value) for schema in one[1])
-        ]
+        left = [one for one in spot.forms if all(self._fits(schema, value) for schema in one[1])]
         if not left:
             self._say_why(spot, value)
         around = spot.parent
