@@ -18,6 +18,7 @@ from guardrail.errors import (
     PictureError,
     PolicyError,
     ReviewRequired,
+    SchemaError,
 )
 from guardrail.guard import Guard, Screening, guard
 from guardrail.policy import Policy, Rule
@@ -53,6 +54,7 @@ __all__ = [
     "ReviewRequired",
     "Rule",
     "RuleResult",
+    "SchemaError",
     "Screening",
     "Sink",
     "Span",

@@ -81,7 +81,7 @@ class Digester:
         return digest.digest()
 
     def of_part(self, part: Part) -> bytes:
-        """A part's digest, with its role and source but without its name."""
+        """A part's digest, with its role, source and ending but without its name."""
         if isinstance(part, Image):
             return self.of("image", part.role, part.source, part.digest(self._picture_key))
-        return self.of("text", part.role, part.source, part.text)
+        return self.of("text", part.role, part.source, part.ended, part.text)

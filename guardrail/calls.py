@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from guardrail.content import Call, Content, Context, Part, Reply
-from guardrail.drive import OPENED, AsyncCaller, Caller, arun, run
+from guardrail.content import Call, Context, Part, Reply
+from guardrail.drive import NOTHING, OPENED, AsyncCaller, Caller, arun, run
 from guardrail.errors import Blocked, ReviewRequired
 from guardrail.flow import Outcome, guarded
 from guardrail.record import Record
@@ -21,6 +21,8 @@ from guardrail.verdict import Action, Verdict
 if TYPE_CHECKING:
     from guardrail.guard import Guard
     from guardrail.reading import Answer
+    from guardrail.structure import Shape
+    from guardrail.structure.answer import TypedAnswer
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,13 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Options:
-    """How a function is guarded; see `Guard.__call__`.
-
-    `value` makes what the caller gets of an answer that came at once and may go on: it is given
-    the answer with the edits made, in the model's form, and the same as parts.
-    """
+    """How a function is guarded; see `Guard.__call__`."""
 
     names: tuple[str, ...] = ()
     processor: Any = None
     on_block: Any = "raise"
     context: Context | Callable[..., Context] | None = None
-    value: Callable[[Any, Content], Any] | None = None
+    output: Shape | None = None
 
 
 def stop(verdict: Verdict, record_id: str) -> Blocked:
@@ -84,6 +82,14 @@ class _FunctionCall:
         self.answer: Answer | None = None
         self.kept: dict[int, Any] = {}
         self.taken = 0
+        self.typed = self._typed()
+
+    def _typed(self) -> TypedAnswer | None:
+        if self.options.output is None:
+            return None
+        from guardrail.structure.answer import TypedAnswer
+
+        return TypedAnswer(self.options.output)
 
     def _named(self) -> dict[str, Any]:
         """The arguments by name, those of a `**` parameter among them."""
@@ -119,11 +125,14 @@ class _FunctionCall:
         self.kept.clear()
         self.taken = 0
         self.answer = self.value = None
+        self.typed = self._typed()
 
     def heard(self, value: Any) -> Reply:
         """Read an answer that came at once."""
         from guardrail.reading import read_answer
 
+        if self.typed is not None:
+            return self.typed.whole(value, self.options.processor)
         self.value = value
         self.answer = read_answer(value, processor=self.options.processor)
         return self.answer.reply
@@ -133,13 +142,18 @@ class _FunctionCall:
         from guardrail.reading import read_delta
 
         delta = read_delta(chunk)
-        self.kept[self.taken] = chunk
+        if self.typed is not None:
+            delta = self.typed.take(self.taken, delta)
+        else:
+            self.kept[self.taken] = chunk
         self.taken += 1
         return delta
 
     def release(self, step: Release) -> Any:
         from guardrail.reading import write_delta
 
+        if self.typed is not None:
+            return self.typed.release(step.index, step.texts)
         chunk = self.kept.pop(step.index)
         return write_delta(chunk, step.texts) if step.texts else chunk
 
@@ -147,10 +161,11 @@ class _FunctionCall:
         """What the caller gets for an answer that came at once."""
         if outcome.stopped:
             return self.refused(outcome)
-        value = self.value
+        if self.typed is not None:
+            return self.typed.value(outcome.content)
         if outcome.changed and self.answer is not None:
-            value = self.answer.rebuild(outcome.changed)
-        return self.options.value(value, outcome.content) if self.options.value else value
+            return self.answer.rebuild(outcome.changed)
+        return self.value
 
     def refused(self, outcome: Outcome) -> Any:
         """What the caller gets for a call that was stopped."""
@@ -180,6 +195,8 @@ class _SyncCall(_FunctionCall, Caller):
         return self.heard(value)
 
     def take(self) -> Delta | None:
+        if self.typed is not None and self.typed.hopeless:
+            self.leave()
         if self.source is None:
             return None
         with self.guard.telemetry.current(self.span):
@@ -210,12 +227,14 @@ class _SyncCall(_FunctionCall, Caller):
                 except StopIteration as end:
                     outcome = end.value
                     continue
-                if item is not OPENED:
+                if item is not OPENED and item is not NOTHING:
                     yield item
         finally:
             steps.close()
         if outcome.stopped:
             yield self.refused(outcome)
+        elif self.typed is not None:
+            yield self.result(outcome)
 
     def start(self) -> Any:
         """Screen, ask, and give back the answer or the stream of it."""
@@ -249,6 +268,8 @@ class _AsyncCall(_FunctionCall, AsyncCaller):
         return self.heard(value)
 
     async def take(self) -> Delta | None:
+        if self.typed is not None and self.typed.hopeless:
+            await self.leave()
         if self.source is None:
             return None
         with self.guard.telemetry.current(self.span):
@@ -276,12 +297,14 @@ class _AsyncCall(_FunctionCall, AsyncCaller):
         """The released chunks; a refusal raises or comes as the last item."""
         try:
             async for item in steps:
-                if item is not OPENED:
+                if item is not OPENED and item is not NOTHING:
                     yield item
         finally:
             await steps.aclose()
         if self.outcome is not None and self.outcome.stopped:
             yield await _awaited(self.refused(self.outcome))
+        elif self.outcome is not None and self.typed is not None:
+            yield self.result(self.outcome)
 
     async def start(self) -> Any:
         """Screen, ask, and give back the answer or the stream of it."""

@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from guardrail.image import Picture
 
 Role = Literal["system", "user", "assistant", "tool"]
+Ending = Literal["whole", "cut_off", "refused"]
+
+_CUT_OFF = frozenset(
+    """length max_tokens max_output_tokens model_length incomplete
+    model_context_window_exceeded""".split()
+)
+_REFUSED = frozenset("refusal content_filter safety recitation prohibited_content".split())
+
+
+def ending(finish_reason: str | None) -> Ending:
+    """How an answer ended, from the reason in the model's words."""
+    reason = (finish_reason or "").lower()
+    return "cut_off" if reason in _CUT_OFF else "refused" if reason in _REFUSED else "whole"
 
 
 class Box(NamedTuple):
@@ -50,7 +63,8 @@ class Text:
 
     `name` is unique in the call ("prompt", "messages/2/content/0", "images/0#ocr"). `source` says
     how the text came in: "typed", "tool", "model", or "image:ocr", "image:qr" ... for text read
-    from a picture, whose name is then `origin` and whose characters `regions` place in it.
+    from a picture, whose name is then `origin` and whose characters `regions` place in it. `ended`
+    says of a model's text whether the model brought it to its end.
     """
 
     text: str = field(repr=False)
@@ -59,6 +73,7 @@ class Text:
     source: str = "typed"
     origin: str | None = None
     regions: tuple[Region, ...] = ()
+    ended: Ending = "whole"
 
     def boxes(self, start: int, end: int) -> tuple[tuple[Box, int], ...]:
         """Boxes (with their frame) that cover the characters `start` to `end` in the picture.

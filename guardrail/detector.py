@@ -53,7 +53,9 @@ class Spec:
     used where a policy gives an action and no number, `thresholds` for single labels.
     `model` names the weights, for reports. With `reads_beside` a check of an answer is also given
     what the extractors read in the call's pictures, as texts of `view.call`. Labels in `by_name`
-    are scores to be kept: they act only where a policy names them.
+    are scores to be kept: they act only where a policy names them. `window` is how much of a
+    streamed text a run must see whole: so many characters, none (0: chunks need not wait for it),
+    or everything (None).
     """
 
     name: str
@@ -68,6 +70,7 @@ class Spec:
     model: str | None = None
     reads_beside: bool = False
     by_name: frozenset[str] = frozenset()
+    window: int | None = None
 
 
 @dataclass(frozen=True)

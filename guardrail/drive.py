@@ -259,6 +259,7 @@ def _late(job: Job, flight: _Flight) -> Result:
     return Result(None, failure, now - int(seconds * 1e9), now)
 
 
+NOTHING = object()  # released where a chunk brings nothing that the caller would see
 OPENED = object()  # yielded by the drivers once a stream is open, before any of it is released
 
 

@@ -120,7 +120,9 @@ class Guard:
         processor: Any = None,
         on_block: Any = "raise",
         context: Context | Callable[..., Context] | None = None,
-    ) -> Callable[[F], F]: ...
+        output: Any = None,
+        ask_again: int = 1,
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 
     def __call__(
         self,
@@ -132,6 +134,8 @@ class Guard:
         processor: Any = None,
         on_block: Any = "raise",
         context: Context | Callable[..., Context] | None = None,
+        output: Any = None,
+        ask_again: int = 1,
     ) -> Any:
         """Put the guard around a function, coroutine function, generator or async generator.
 
@@ -140,6 +144,12 @@ class Guard:
         tokens into text. `on_block` is "raise" (Blocked, ReviewRequired), "return" (a Refusal),
         or what to answer instead: a value, or a function of the Refusal. `context` says whose
         call it is, as a Context or a function of the call's arguments.
+
+        `output` is a pydantic model, dataclass, TypedDict, other type, or a JSON Schema as a
+        mapping: calls then return the model's answer as a value of that type, and streams yield
+        the value as far as it has come, the whole one last. An answer that does not fit is asked
+        for again, at most `ask_again` times, and blocked after that. Raises SchemaError for an
+        output that cannot be used.
 
         Calls raise ContentError for arguments and answers that cannot be read.
         """
@@ -150,9 +160,17 @@ class Guard:
             on_block,
             context,
         )
+        guard = self
+        if output is not None:
+            from guardrail.structure import shape_of
+            from guardrail.structure.answer import rules_of
+
+            shape = shape_of(output)
+            options = replace(options, output=shape)
+            guard = self.with_rules(*rules_of(shape, ask_again))
         if function is None:
-            return functools.partial(wrap, self, options)
-        return wrap(self, options, function)
+            return functools.partial(wrap, guard, options)
+        return wrap(guard, options, function)
 
     def screen(
         self,
@@ -298,7 +316,9 @@ def guard(
     processor: Any = None,
     on_block: Any = "raise",
     context: Context | Callable[..., Context] | None = None,
-) -> Callable[[F], F]: ...
+    output: Any = None,
+    ask_again: int = 1,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 
 
 def guard(

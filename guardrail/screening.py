@@ -71,6 +71,7 @@ class Plan:
         }
         self.holds_output = any(
             policy.mode_of(rule) is Mode.ENFORCE
+            and rule.detector.spec.window != 0
             and any(scope.split(".")[0] == "output" for scope in rule.when)
             for rule in self.rules
         )

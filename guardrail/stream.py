@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from guardrail.content import Content, Text, Usage
+from guardrail.content import Content, Ending, Text, Usage, ending
 from guardrail.edit import cut_chunks, cuts
 from guardrail.policy import Failure
 from guardrail.verdict import Edit, Status
@@ -31,6 +31,7 @@ class Held:
         self._max_chars = max_chars
         self._chars = 0
         self._pieces: dict[str, list[tuple[int, str]]] = {}
+        self._ended: Ending = "whole"
 
     def add(self, delta: Delta) -> None:
         """Take in the next chunk. Past the limit on text its pieces are counted, not kept."""
@@ -38,6 +39,7 @@ class Held:
             self._chars += len(text)
             if self._chars <= self._max_chars:
                 self._pieces.setdefault(key, []).append((self.count, text))
+        self._ended = ending(delta.finish_reason) if delta.finish_reason else self._ended
         self.count += 1
 
     @property
@@ -58,6 +60,7 @@ class Held:
                     name=key,
                     role="assistant",
                     source="model",
+                    ended=self._ended,
                 )
                 for key, pieces in self._pieces.items()
             )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardrail.content import Content, Part, Reply, Text, Usage
+from guardrail.content import Content, Part, Reply, Text, Usage, ending
 from guardrail.errors import ContentError
 from guardrail.reading.tree import Path, comes_from, is_list, is_record, items, put
 from guardrail.reading.tree import field as get
@@ -21,6 +21,8 @@ _LABELS = frozenset(
     safety_identifier top_logprobs score token prompt prompt_logprobs prompt_token_ids token_ids
     moderation caller stop_details""".split()
 )
+
+ASIDE = frozenset("reasoning_content reasoning thinking refusal".split())  # beside the answer
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,25 @@ def read_answer(value: Any, *, processor: Any = None) -> Answer:
         return _from_tokens(value, processor)
     found = list(_texts(value, (), "output"))
     single = len(found) == 1
-    texts, paths = [], {}
+    texts, paths, ended = [], {}, ending(finish_reason_of(value))
     for index, (path, text) in enumerate(found):
         name = "output" if single else f"output/{index}"
-        texts.append(Text(text, name, "assistant", "model"))
+        if not single and path[-1:] and path[-1] in ASIDE:
+            name += f"/{path[-1]}"
+        texts.append(Text(text, name, "assistant", "model", ended=ended))
         paths[name] = path
-    reply = Reply(
+    return Answer(reply_of(value, texts), value, paths)
+
+
+def reply_of(value: Any, texts: Sequence[Text]) -> Reply:
+    """A reply of these texts, with what an answer of a client says beside them."""
+    return Reply(
         Content(tuple(texts)),
         usage_of(get(value, "usage") or get(value, "usage_metadata")),
         finish_reason_of(value),
         _string(get(value, "model")),
         _string(get(value, "id")),
     )
-    return Answer(reply, value, paths)
 
 
 def usage_of(usage: Any) -> Usage:

@@ -159,6 +159,11 @@ class Progress:
         return (self._follow.seen, len(reader.text or "") if reader is not None else 0)
 
     @property
+    def complete(self) -> bool:
+        """Whether the document has ended."""
+        return self._reader is not None and self._reader.done
+
+    @property
     def partial(self) -> Any:
         """What has come so far, typed leniently; None before anything has."""
         reader = self._reader

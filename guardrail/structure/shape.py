@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -61,6 +62,8 @@ class Shape:
             self.adapter = adapter_of(output)
             declared = schema_of(self.adapter, output)
         self.schema: Schema = normal(declared)
+        # Checks of a type are more than its schema: no other process shares their results.
+        self.token = secrets.token_hex(8) if self.adapter is not None else ""
 
     @cached_property
     def validator(self) -> Validator:

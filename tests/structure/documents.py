@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -52,11 +53,15 @@ def pairs(draw: st.DrawFn, depth: int = 3) -> tuple[dict[str, Any], st.SearchStr
             value = draw(scalars)
             return {"const": value}, st.just(value)
         case "pattern":
-            return {"type": "string", "pattern": "^[a-c]{2,4}$"}, st.text("abc", min_size=2, max_size=4)
+            return {"type": "string", "pattern": "^[a-c]{2,4}$"}, st.text(
+                "abc", min_size=2, max_size=4
+            )
         case "array":
             inner, made = draw(pairs(depth=depth - 1))
             most = draw(st.integers(1, 4))
-            return {"type": "array", "items": inner, "maxItems": most}, st.lists(made, max_size=most)
+            return {"type": "array", "items": inner, "maxItems": most}, st.lists(
+                made, max_size=most
+            )
         case "anyOf":
             both = draw(st.lists(pairs(depth=depth - 1), min_size=2, max_size=3))
             return {"anyOf": [one for one, _ in both]}, st.one_of([made for _, made in both])
@@ -98,4 +103,4 @@ def cut(draw: st.DrawFn, text: str) -> list[str]:
     """A text in chunks."""
     places = sorted(draw(st.lists(st.integers(0, len(text)), max_size=8)))
     bounds = [0, *places, len(text)]
-    return [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(bounds)]

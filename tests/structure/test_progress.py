@@ -36,7 +36,7 @@ def test_chunks_read_like_the_whole(document: Any, data: st.DataObject) -> None:
     assert json.dumps(reader.finish()) == json.dumps(document)
 
 
-@given(st.text('{}[]",:\\/\'“” \n\tau1e-.+0NnTtrFfalse*', max_size=30), st.data())
+@given(st.text("{}[]\",:\\/'“” \n\tau1e-.+0NnTtrFfalse*", max_size=30), st.data())
 def test_chunks_end_like_the_whole(text: str, data: st.DataObject) -> None:
     def ends(pieces: list[str]) -> Any:
         reader = Reader(Anything())
@@ -102,7 +102,7 @@ def test_partial_objects_are_typed_as_far_as_they_go() -> None:
             seen.append(progress.partial)
     assert all(isinstance(invoice, Invoice) for invoice in seen)
     assert seen[0].vendor is None
-    assert [i.vendor for i in seen][1:5] == ["", "H", "Ho", "Hof"]
+    assert [i.vendor for i in seen][1:4] == ["H", "Ho", "Hof"]
     assert {i.day for i in seen} == {None, date(2026, 11, 2)}
     assert {i.kind for i in seen} == {None, "bill"}
     assert [i.items for i in seen][-1] == [Item(name="tea", price=2.5)]
@@ -219,7 +219,7 @@ def test_a_recursive_schema_is_followed() -> None:
     problem = fed(schema, deep + "1").problem
     assert problem is not None
     assert problem.path == "$" + ".children[0]" * 20
-    assert "no such key" in str(fed(schema, '{"children": [{"nam', 'x').problem)
+    assert "no such key" in str(fed(schema, '{"children": [{"nam', "x").problem)
 
 
 def test_prose_before_the_document() -> None:
