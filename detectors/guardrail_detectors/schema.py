@@ -14,20 +14,20 @@ from guardrail.structure.check import schema_detector
 
 
 def schema(
-    *, file: str | None = None, schema: dict[str, Any] | None = None, mend: bool = True
+    *, file: str | None = None, definition: dict[str, Any] | None = None, mend: bool = True
 ) -> Detector:
     """Finds answers that do not fit a JSON Schema: no JSON, wrong values, cut off or refused.
 
     file: a JSON file with the schema (2020-12, 2019-09, draft 7 or 6); or
-    schema: the schema itself.
+    definition: the schema itself.
     mend: whether an answer passes that fits once fences, prose around it, wrong quotes or commas
-    are taken off; its category is then "mended", with a score of 0.25.
+    are taken off; the category "mended" says so where a policy names it.
 
     Raises ValueError for a schema that cannot be used, naming the keyword and its place.
     """
-    if (file is None) == (schema is None):
-        raise ValueError("give either file or schema")
-    given: Any = schema
+    if (file is None) == (definition is None):
+        raise ValueError("give either file or definition")
+    given: Any = definition
     if file is not None:
         try:
             given = json.loads(Path(file).read_text("utf-8"))

@@ -12,16 +12,15 @@ from guardrail.structure.shape import LABELS, Reading, Shape
 from guardrail.verdict import Finding
 
 CALLED = "output/called"  # the name of a text that is such arguments
-MENDED_SCORE = 0.25  # an answer that only needed mending stays under every default threshold
 _ASIDE = re.compile(r"(^|/)(reasoning_content|reasoning|thinking|signature)$")
 
 
 def schema_detector(shape: Shape, *, mend: bool = True) -> Detector:
     """Finds answers that do not have a shape, with a note for each problem: where and why.
 
-    Labels: "invalid_json", "invalid_value", "cut_off" and "refused" with score 1, "mended" (it fits
-    once fences, prose and the like are taken off) with MENDED_SCORE. Every text of the answer is
-    looked at, the model's reasoning aside. Without `mend` only exact JSON passes.
+    Labels: "invalid_json", "invalid_value", "cut_off", "refused", and, which acts only where a
+    policy names it, "mended": it fits once fences, prose and the like are taken off. Every text of
+    the answer is looked at, the model's reasoning aside. Without `mend` only exact JSON passes.
     """
 
     def run(view: View) -> list[Finding]:
@@ -34,7 +33,8 @@ def schema_detector(shape: Shape, *, mend: bool = True) -> Detector:
     def warm() -> None:
         shape.read("{}")
 
-    spec = Spec("schema", "1", LABELS, scope="call", floor=MENDED_SCORE, threshold=0.5, window=0)
+    by_name = frozenset({"mended"})
+    spec = Spec("schema", "1", LABELS, scope="call", by_name=by_name, window=0)
     return Detector(spec, run, warm)
 
 
@@ -63,7 +63,7 @@ def _findings(reading: Reading) -> list[Finding]:
         return []
     if reading.label == "mended":
         note = f"only dressed up: {', '.join(reading.slips)}"
-        return [Finding("schema", "mended", MENDED_SCORE, note=note)]
+        return [Finding("schema", "mended", 1.0, note=note)]
     if reading.label == "refused":
         return [Finding("schema", "refused", 1.0, note="the model refused to answer")]
     return [Finding("schema", reading.label, 1.0, note=str(one)) for one in reading.problems]

@@ -42,7 +42,7 @@ def test_plug_ins_are_light_to_import() -> None:
         for group in ("guardrail.detectors", "guardrail.extractors")
         for point in entry_points(group=group)
     ]
-    assert len(names) >= 9
+    assert len(names) >= 11
     code = "\n".join(f"import {name}" for name in names)
     assert not modules_after(code) & set(HEAVY)
 
@@ -60,7 +60,11 @@ def test_every_public_name_is_there() -> None:
 
 def test_every_plug_in_is_built_and_documented() -> None:
     registry = Registry()
-    needed = {"keywords": {"words": ["w"]}, "regex": {"patterns": ["p"]}}
+    needed = {
+        "keywords": {"words": ["w"]},
+        "regex": {"patterns": ["p"]},
+        "schema": {"definition": {}},
+    }
     for name in registry.names("detector"):
         detector = registry.detector(name, needed.get(name, {}))
         assert detector.spec.name == name
