@@ -5,10 +5,11 @@ A host reads a call into a `Call`, plays `guarded(guard.plan, call)` through `ar
 """
 
 from guardrail.content import Call, Content, Context, Image, Part, Reply, Role, Text, Usage
-from guardrail.drive import OPENED, AsyncCaller, arun
-from guardrail.flow import Outcome, guarded
+from guardrail.detector import Stage
+from guardrail.drive import OPENED, AsyncCaller, aplay, arun
+from guardrail.flow import Outcome, guarded, screened_only
 from guardrail.policy import LIMITS_RULE
-from guardrail.record import Record, StageRecord
+from guardrail.record import Record, StageRecord, finding_dict
 from guardrail.steps import Release
 from guardrail.stream import Delta
 from guardrail.verdict import Action, Status, Verdict
@@ -29,11 +30,15 @@ __all__ = [
     "Release",
     "Reply",
     "Role",
+    "Stage",
     "StageRecord",
     "Status",
     "Text",
     "Usage",
     "Verdict",
+    "aplay",
     "arun",
+    "finding_dict",
     "guarded",
+    "screened_only",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -118,3 +120,17 @@ def chat_chunks(*texts: str, usage: bool = False) -> list[bytes]:
             b"data: " + json.dumps({**frame, "choices": [], "usage": counted}).encode() + b"\n\n"
         )
     return [*events, b"data: [DONE]\n\n"]
+
+
+def pixel(width: int = 8) -> bytes:
+    """A small picture as PNG."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (width, width), "navy").save(out, "PNG")
+    return out.getvalue()
+
+
+def data_url(width: int = 8) -> str:
+    """A small picture as a data URL."""
+    return "data:image/png;base64," + base64.b64encode(pixel(width)).decode()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from guardrail import ContentError, Context, Guard, Image
+from guardrail import ContentError, Context, Guard
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.found import Found
@@ -24,6 +23,7 @@ from guardrail_integrations.proxy.interfaces import (
 )
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
 from guardrail_integrations.proxy.prepare import prepare
+from guardrail_integrations.proxy.readiness import Readiness
 from guardrail_integrations.proxy.refusals import Refused, refused
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
@@ -69,6 +69,7 @@ class Proxy:
         self.under_way = self.with_pictures = self.buffered = 0
         self.draining = False
         self.ready = True
+        self.readiness = Readiness()
         self._codes: dict[int, str] = {}
         self._calls: dict[int, GuardedCall] = {}
 
@@ -164,13 +165,14 @@ class Proxy:
                 found,
                 self.settings.targets[name],
                 self.upstreams[name],
-                self._context(exchange, name, found.model),
+                self.context(exchange, found.model),
             )
             call.compressed, call.target_name = compressed, name
             self._calls[id(exchange)] = call
             if found.unscreenable or found.remote or found.documents:
-                await prepare(call)
-            pictures = any(isinstance(part, Image) for part in (*found.parts, *call.extra))
+                policy = rules.guard.policy
+                call.prepared = await prepare(found, policy, self.fetcher, call.file)
+            pictures = bool(found.pictures)
             if pictures and self.with_pictures >= self.settings.picture_calls:
                 raise refused(503, "overloaded", "Too many calls with pictures are under way.")
             self.with_pictures += pictures
@@ -228,7 +230,9 @@ class Proxy:
                 return route.upstream
         raise refused(404, "no_route", "No upstream serves this path and model.")
 
-    def _context(self, exchange: Exchange, route: str, model: str | None) -> Context:
+    def context(self, exchange: Exchange, model: str | None) -> Context:
+        """Whose call it is, by its headers."""
+
         def said(header: str) -> str | None:
             value = exchange.index.get(header.lower().encode())
             return value.decode("utf-8", "replace")[:200] if value else None
@@ -306,8 +310,3 @@ class Proxy:
         )
         for observer in self.observers:
             observer.ended(access)
-
-
-async def settled(*tasks: Awaitable[object]) -> None:
-    """Wait for all, and drop what they raise."""
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -16,6 +16,13 @@ from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
 
 MAX_DEPTH = 100
 
+_MEDIA: Mapping[str, Literal["picture", "audio", "video"]] = {
+    "image_url": "picture",
+    "video_url": "video",
+    "audio_url": "audio",
+    "input_audio": "audio",
+}
+
 Write = Callable[[Image], Mapping[Path, Any]]  # a picture to what is written, and where
 Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
 
@@ -87,10 +94,24 @@ class Found:
                 self.text(value, path, role, source)
         elif isinstance(value, dict):
             for key, item in value.items():
-                self.rest(item, (*path, key), role, source)
+                if key in _MEDIA and item is not None:
+                    self._media(key, item, (*path, key), role, source)
+                else:
+                    self.rest(item, (*path, key), role, source)
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 self.rest(item, (*path, index), role, source)
+
+    def _media(self, key: str, value: Any, path: Path, role: Role, source: str) -> None:
+        """A picture, sound or film where no surface looks for one."""
+        kind = _MEDIA[key]
+        if kind != "picture":
+            self.skip(kind, path)
+        elif isinstance(value, dict) and "url" in value:
+            self.picture_url(value["url"], (*path, "url"), role, source)
+            self.others(value, ("url", "detail"), path, role, source)
+        else:
+            self.picture_url(value, path, role, source)
 
     def others(
         self,
@@ -146,6 +167,12 @@ class Found:
         name = name_of(path)
         data, kind = self.data_url(value, name)
         self.documents.append(Document(data, kind, name, role, source))
+
+    def file_base64(self, value: str, kind: str, path: Path, role: Role, source: str) -> None:
+        """A file as bare base64."""
+        name = name_of(path)
+        data = decoded(self._payload(value)[1], name)
+        self.documents.append(Document(data, kind.lower(), name, role, source))
 
     def named_file(
         self, kind: Literal["url", "file"], address: str, path: Path, role: Role, source: str

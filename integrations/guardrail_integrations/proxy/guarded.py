@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,7 +31,7 @@ from guardrail.hosting import (
 )
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.forward import target_of, upstream_headers
-from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.found import Found, Remote
 from guardrail_integrations.proxy.headers import (
     end_to_end,
     readable_encodings,
@@ -45,7 +46,13 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
 )
 from guardrail_integrations.proxy.json_body import BadJson, Path, read_json
-from guardrail_integrations.proxy.refusals import Refused, refusal_of, unreadable_answer
+from guardrail_integrations.proxy.prepare import Prepared
+from guardrail_integrations.proxy.refusals import (
+    Refused,
+    refusal_of,
+    refused,
+    unreadable_answer,
+)
 from guardrail_integrations.proxy.sse import Event, SseReader, read_event
 from guardrail_integrations.proxy.surface import Stream, Surface
 
@@ -55,7 +62,10 @@ if TYPE_CHECKING:
     from guardrail_integrations.proxy.interfaces import Upstream
     from guardrail_integrations.proxy.settings import Target
 
+_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 TAIL = 16 << 10  # bytes of a stream that is not read, kept for its usage
+
+SMALL = 256 << 10  # bytes of an answer that is read for its usage only
 
 
 class GuardedCall(AsyncCaller):
@@ -76,9 +86,7 @@ class GuardedCall(AsyncCaller):
         self.proxy, self.target, self.upstream = proxy, target, upstream
         self.target_name = ""
         self.compressed = b""  # the body as it came, where it came compressed
-        self.fetched: dict[Path, Any] = {}
-        self.extra: list[Part] = []
-        self.flags: list[str] = []
+        self.prepared = Prepared()
         self.stages: list[StageRecord] = []
         self.outcome: Outcome | None = None
         self.record: Record | None = None
@@ -105,7 +113,7 @@ class GuardedCall(AsyncCaller):
 
     async def run(self) -> None:
         """Play the flow and answer the client."""
-        parts = (*self.found.parts, *self.extra)
+        parts = (*self.found.parts, *self.prepared.parts)
         self.call = Call(Content(parts), self._context, self.found.parameters)
         flow = guarded(self.rules.guard.plan, self.call, self.stages.append)
         steps = arun(flow, self.rules.guard.runner, self, self._end)
@@ -149,7 +157,9 @@ class GuardedCall(AsyncCaller):
             self._sse, self._ended = SseReader(), False
             self._events.clear()
             return None
-        if not (self.rules.reads_output or kind.startswith(b"application/json")):
+        if not self.surface.answers_text:
+            return Reply()
+        if not (self.rules.reads_output or _is_small_json(response, kind)):
             return Reply()
         return await self._read_answer(response)
 
@@ -206,9 +216,11 @@ class GuardedCall(AsyncCaller):
     def release(self, step: Release) -> bytes:
         """See drive.Caller."""
         chunk = self._kept.pop(step.index)
-        if isinstance(chunk, bytes):
-            return chunk
-        if not step.texts or self.stream is None:
+        if isinstance(chunk, bytes) or self.stream is None:
+            return chunk if isinstance(chunk, bytes) else chunk.raw
+        if chunk.data is not None:
+            self.stream.sent(chunk.data)
+        if not step.texts:
             return chunk.raw
         return chunk.rewritten(self.stream.rewrite(chunk.data, step.texts))
 
@@ -223,11 +235,40 @@ class GuardedCall(AsyncCaller):
 
     # to the upstream
 
+    async def file(self, remote: Remote) -> bytes:
+        """An uploaded file, from the upstream's files API and with the client's own key."""
+        headers = without(
+            upstream_headers(self.exchange, self.target),
+            b"content-length",
+            b"content-type",
+            b"content-encoding",
+            b"accept-encoding",
+        )
+        identity = remote.address
+        if not _FILE_ID.fullmatch(identity):
+            raise refused(400, "file_unreadable", f"{remote.name}: not a file id.", remote.name)
+        path = self.target.prefix.removesuffix(b"/v1") + b"/v1/files/%b/content"
+        request = Request(b"GET", path % identity.encode(), headers)
+        response = await self.upstream.send(request)
+        try:
+            if response.status != 200:
+                message = (
+                    f"{remote.name}: the upstream does not hand this file out; send its bytes."
+                )
+                raise refused(400, "file_unreadable", message, remote.name)
+            limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
+            pieces: list[bytes] = []
+            while sum(map(len, pieces)) <= limit and (piece := await response.read()):
+                pieces.append(piece)
+            return b"".join(pieces)
+        finally:
+            response.close()
+
     def _request(self, changed: Mapping[str, Part]) -> Request:
         exchange = self.exchange
         headers = upstream_headers(exchange, self.target)
         headers = without(headers, b"content-length")
-        changes = {**self.fetched, **self._changes(changed)}
+        changes = {**self.prepared.changes, **self._changes(changed)}
         body: list[Buffer] = [self.found.body.raw]
         if changes:
             body = self.found.body.spliced(changes)
@@ -335,7 +376,9 @@ class GuardedCall(AsyncCaller):
     def _verdict_headers(self) -> Headers:
         if not self.rules.guard.policy.proxy.verdict_headers:
             return []
-        return verdict_headers([stage.verdict for stage in self.stages], self.flags, self.record)
+        return verdict_headers(
+            [stage.verdict for stage in self.stages], self.prepared.flags, self.record
+        )
 
 
 def verdict_headers(verdicts: list[Verdict], flags: list[str], record: Record | None) -> Headers:
@@ -356,6 +399,12 @@ def verdict_headers(verdicts: list[Verdict], flags: list[str], record: Record | 
             said = ", ".join(f"{rule}={action}" for rule, action in rules.items())
             headers.append((name, said.encode("ascii", "replace")))
     return headers
+
+
+def _is_small_json(response: Response, kind: bytes) -> bool:
+    """Whether an answer that no rule looks at is read for its usage."""
+    length = value_of(response.headers, b"content-length")
+    return kind.startswith(b"application/json") and 0 < int(length or b"0") <= SMALL
 
 
 def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:

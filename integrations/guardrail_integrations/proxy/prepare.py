@@ -4,106 +4,98 @@ can look at follows the policy."""
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
 
-from guardrail.hosting import Image, Text
-from guardrail_integrations.proxy.forward import upstream_headers
-from guardrail_integrations.proxy.found import Document, Remote, Unscreenable
-from guardrail_integrations.proxy.headers import without
-from guardrail_integrations.proxy.interfaces import FetchError, Request
+from guardrail import Image, Policy, Text
+from guardrail.hosting import Part
+from guardrail_integrations.proxy.found import Document, Found, Remote, Unscreenable
+from guardrail_integrations.proxy.interfaces import Fetcher, FetchError
+from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.refusals import refused
 
-if TYPE_CHECKING:
-    from guardrail_integrations.proxy.guarded import GuardedCall
+Files = Callable[[Remote], Awaitable[bytes]]
 
 
-async def prepare(call: GuardedCall) -> None:
+@dataclass
+class Prepared:
+    """What was made of it: further parts, what takes the place of addresses, and flags."""
+
+    parts: list[Part] = field(default_factory=list)
+    changes: dict[Path, Any] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+
+
+async def prepare(
+    found: Found, policy: Policy, fetcher: Fetcher | None, files: Files | None = None
+) -> Prepared:
     """Fetch, read, and weigh what cannot be screened. Raises Refused."""
-    found = call.found
+    made = Prepared()
     for kind, name in found.unscreenable:
-        weigh(call, kind, name)
+        _weigh(policy, kind, name, made)
     for document in found.documents:
-        await _read(call, document)
-    limit = call.rules.guard.policy.limits.max_images
+        _read(policy, document, made)
+    limit = policy.limits.max_images
     if len(found.remote) > limit:
-        raise refused(
-            400, "content_unreadable", f"{len(found.remote)} addresses, over the limit of {limit}."
+        message = f"{len(found.remote)} addresses, over the limit of {limit} (limits.max_images)."
+        raise refused(400, "content_unreadable", message)
+    if found.remote:
+        got = await asyncio.gather(
+            *(_bytes_of(remote, policy, fetcher, files) for remote in found.remote)
         )
-    await asyncio.gather(*(_resolve(call, remote) for remote in found.remote))
+        for remote, (data, media_type) in zip(found.remote, got, strict=True):
+            _resolved(found, policy, remote, data, media_type, made)
+    return made
 
 
-def weigh(call: GuardedCall, kind: Unscreenable, name: str) -> None:
+def _weigh(policy: Policy, kind: Unscreenable, name: str, made: Prepared) -> None:
     """What the policy says of something that no check can look at."""
-    action = getattr(call.rules.guard.policy.unscreenable, kind)
+    action = getattr(policy.unscreenable, kind)
     if action == "block":
-        message = f"{name}: this cannot be screened ({kind}), and the policy does not let it pass."
+        message = f"{name}: {kind} cannot be screened, and the policy does not let it pass."
         raise refused(400, "unscreenable", message, name)
     if action == "flag":
-        call.flags.append(f"unscreenable.{kind}")
+        made.flags.append(f"unscreenable.{kind}")
 
 
-async def _read(call: GuardedCall, document: Document) -> None:
-    """A file in the body: text is text, a PDF its pages."""
-    if document.media_type.startswith("text/") or document.media_type == "application/json":
+def _read(policy: Policy, document: Document, made: Prepared) -> None:
+    """A file: text is text; others cannot be looked at."""
+    kind = document.media_type
+    if kind.startswith("text/") or kind == "application/json":
         text = document.data.decode("utf-8", "replace")
-        call.extra.append(Text(text, document.name, document.role, document.source))
+        made.parts.append(Text(text, document.name, document.role, document.source))
     else:
-        weigh(call, "file", document.name)
+        _weigh(policy, "file", document.name, made)
 
 
-async def _resolve(call: GuardedCall, remote: Remote) -> None:
-    proxying = call.rules.guard.policy.proxy
+async def _bytes_of(
+    remote: Remote, policy: Policy, fetcher: Fetcher | None, files: Files | None
+) -> tuple[bytes, str]:
     if remote.kind == "url":
-        if proxying.addresses == "refuse" or call.proxy.fetcher is None:
+        if policy.proxy.addresses == "refuse" or fetcher is None:
             message = f"{remote.name}: send the bytes; addresses are not fetched here."
             raise refused(400, "remote_content", message, remote.name)
         try:
-            fetched = await call.proxy.fetcher.fetch(remote.address)
+            fetched = await fetcher.fetch(remote.address)
         except FetchError as error:
             message = f"{remote.name}: {error}."
             raise refused(400, f"fetch_{error.code}", message, remote.name) from None
-        data = fetched.data
-    else:
-        if proxying.file_ids == "refuse":
-            message = f"{remote.name}: send the bytes; file ids are not resolved here."
-            raise refused(400, "remote_content", message, remote.name)
-        data = await _file(call, remote)
+        return fetched.data, fetched.media_type
+    if policy.proxy.file_ids == "refuse" or files is None:
+        message = f"{remote.name}: send the bytes; file ids are not resolved here."
+        raise refused(400, "remote_content", message, remote.name)
+    return await files(remote), ""
+
+
+def _resolved(
+    found: Found, policy: Policy, remote: Remote, data: bytes, kind: str, made: Prepared
+) -> None:
     if not remote.picture:
-        await _read(call, Document(data, "", remote.name, remote.role, remote.source))
+        _read(policy, Document(data, kind, remote.name, remote.role, remote.source), made)
         return
-    limits = call.rules.guard.policy.limits
-    image = Image(data, remote.name, remote.role, remote.source, limits)
-    call.extra.append(image)
-    call.found.pictures[remote.name] = remote.write
+    image = Image(data, remote.name, remote.role, remote.source, policy.limits)
+    made.parts.append(image)
+    found.pictures[remote.name] = remote.write
     if remote.kind == "url":
-        call.fetched.update(remote.write(image))
-
-
-async def _file(call: GuardedCall, remote: Remote) -> bytes:
-    """An uploaded file, from the upstream's files API and with the client's own key."""
-    exchange = call.exchange
-    headers = without(
-        upstream_headers(exchange, call.target),
-        b"content-length",
-        b"content-type",
-        b"content-encoding",
-        b"accept-encoding",
-    )
-    identity = remote.address
-    if not identity.replace("-", "").replace("_", "").isalnum() or len(identity) > 200:
-        raise refused(400, "file_unreadable", f"{remote.name}: not a file id.", remote.name)
-    target = call.target.prefix + b"/v1/files/" + identity.encode() + b"/content"
-    response = await call.upstream.send(Request(b"GET", target, headers))
-    try:
-        if response.status != 200:
-            message = f"{remote.name}: the upstream does not hand this file out; send its bytes."
-            raise refused(400, "file_unreadable", message, remote.name)
-        limit = int(call.rules.guard.policy.limits.max_image_mb * (1 << 20)) + 1
-        pieces: list[bytes] = []
-        size = 0
-        while size <= limit and (piece := await response.read()):
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces)
-    finally:
-        response.close()
+        made.changes.update(remote.write(image))

@@ -43,6 +43,11 @@ def refusal_of(outcome: Outcome, model: str) -> Refusal:
     return Refusal(400, code, verdict.message or verdict.reason, record, rule, model=model)
 
 
+def unavailable(outcome: Outcome) -> Refusal:
+    """What a client is told where a check could not be made."""
+    return Refusal(503, "guardrail_unavailable", UNAVAILABLE, outcome.record.id)
+
+
 def unreadable_answer(why: str) -> Refused:
     """An answer that must be checked and cannot be read."""
     return refused(502, "unreadable_answer", f"The model's answer could not be checked: {why}.")

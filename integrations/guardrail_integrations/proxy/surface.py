@@ -30,6 +30,9 @@ class Stream(Protocol):
     def delta(self, data: Any) -> Delta:
         """What an event adds to the answer."""
 
+    def sent(self, data: Any) -> None:
+        """An event has been given to the client."""
+
     def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[tuple[str | int, ...], Any]:
         """What is written where in the event's data so that its pieces say `texts`."""
 
@@ -46,7 +49,7 @@ class Surface:
 
     `read` finds the parts of a request's body, `answer` those of an answer's; `error` writes the
     native envelope of a refusal; `stream` makes a Stream for each streamed answer. `marker`
-    stands before the base64 of pictures in bodies.
+    stands before the base64 of pictures in bodies. Answers without text are not read.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Surface:
     error: Callable[[Refusal], bytes]
     stream: Callable[[], Stream]
     marker: bytes = b";base64,"
+    answers_text: bool = True
 
 
 def openai_error(refusal: Refusal) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from guardrail.hosting import Delta, Role
@@ -159,9 +160,13 @@ def _answered(message: Mapping[str, Any], path: Path, found: Found) -> None:
 class ChatStream:
     """The chunks of a streamed answer."""
 
+    empty: Mapping[str, Any] = MappingProxyType({"delta": {}})
+    kind = "chat.completion.chunk"
+
     def __init__(self) -> None:
         self._last: Mapping[str, Any] = {}
-        self._open: dict[int, None] = {}
+        self._seen: set[int] = set()
+        self._finished: set[int] = set()
 
     def delta(self, data: Any) -> Delta:
         """See surface.Stream."""
@@ -172,8 +177,8 @@ class ChatStream:
         self._last = data
         for choice in choices if isinstance(choices, list) else ():
             reason = choice.get("finish_reason") if isinstance(choice, dict) else None
-            if isinstance(choice, dict):
-                self._note(choice)
+            if isinstance(choice, dict) and isinstance(choice.get("index"), int):
+                self._seen.add(choice["index"])
             if isinstance(reason, str):
                 finish = reason
         return Delta(
@@ -184,13 +189,12 @@ class ChatStream:
             data.get("id") if isinstance(data.get("id"), str) else None,
         )
 
-    def _note(self, choice: Mapping[str, Any]) -> None:
-        index = choice.get("index")
-        if isinstance(index, int):
-            if choice.get("finish_reason"):
-                self._open.pop(index, None)
-            else:
-                self._open[index] = None
+    def sent(self, data: Any) -> None:
+        """See surface.Stream."""
+        choices = data.get("choices") if isinstance(data, dict) else None
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and choice.get("finish_reason"):
+                self._finished.add(choice.get("index", 0))
 
     def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[Path, Any]:
         """See surface.Stream. Log probabilities would spell out what was taken away."""
@@ -212,11 +216,11 @@ class ChatStream:
             if key in self._last
         }
         frame.setdefault("id", refusal.record)
-        frame.setdefault("object", "chat.completion.chunk")
+        frame.setdefault("object", self.kind)
         frame.setdefault("created", 0)
         frame.setdefault("model", refusal.model)
-        for index in self._open or (0,):
-            choice = {"index": index, "delta": {}, "logprobs": None}
+        for index in sorted((self._seen or {0}) - self._finished):
+            choice = {"index": index, **self.empty, "logprobs": None}
             yield sse({**frame, "choices": [{**choice, "finish_reason": "content_filter"}]})
         yield sse("[DONE]")
 

@@ -1,0 +1,42 @@
+"""OpenAI's legacy Completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.surface import Surface, openai_error
+from guardrail_integrations.proxy.surfaces.chat import CONTROL, ChatStream, answer
+
+
+def read(root: Any, found: Found) -> None:
+    """The parts of a request."""
+    for key, value in root.items():
+        if key in ("prompt", "suffix"):
+            texts_or_tokens(value, (key,), found)
+        elif key not in CONTROL and isinstance(value, (str, dict, list)):
+            found.rest(value, (key,))
+
+
+def texts_or_tokens(value: Any, path: Path, found: Found) -> None:
+    """A text, several, or numbers that stand for one and that no check can read."""
+    if isinstance(value, list) and any(isinstance(item, int) for item in value):
+        found.skip("tokens", path)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            texts_or_tokens(item, (*path, index), found)
+    else:
+        found.rest(value, path)
+
+
+class CompletionStream(ChatStream):
+    """The chunks of a streamed completion."""
+
+    empty: Mapping[str, Any] = MappingProxyType({"text": ""})
+    kind = "text_completion"
+
+
+surface = Surface("completions", "/completions", read, answer, openai_error, CompletionStream)

@@ -1,0 +1,179 @@
+"""OpenAI's Responses, Completions and Embeddings through the proxy, with the real client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import openai
+import pytest
+
+from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail.verdict import Action
+from tests.proxy.serving import data_url, running, says
+
+BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9}), message="Not here."))
+REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}), Action.REDACT))
+
+
+def client(url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k")
+
+
+def answer(text: str, status: str = "completed") -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    message = {
+        "type": "message",
+        "id": "msg_1",
+        "role": "assistant",
+        "status": status,
+        "content": [part] if text else [],
+    }
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_700_000_000,
+        "model": "m-1",
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "output": [message] if text else [],
+        "parallel_tool_calls": True,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "usage": {
+            "input_tokens": 9,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": 12,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 21,
+        },
+    }
+
+
+def events(*texts: str) -> list[bytes]:
+    whole = "".join(texts)
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    part = {"type": "output_text", "text": "", "annotations": []}
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress"}
+    rows: list[dict[str, Any]] = [
+        {"type": "response.created", "response": answer("", "in_progress")},
+        {"type": "response.in_progress", "response": answer("", "in_progress")},
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": {**item, "content": []},
+        },
+        {"type": "response.content_part.added", **place, "part": part},
+        *({"type": "response.output_text.delta", **place, "delta": t} for t in texts),
+        {"type": "response.output_text.done", **place, "text": whole},
+        {"type": "response.content_part.done", **place, "part": {**part, "text": whole}},
+        {
+            "type": "response.output_item.done",
+            "output_index": 0,
+            "item": {**item, "status": "completed", "content": [{**part, "text": whole}]},
+        },
+        {"type": "response.completed", "response": answer(whole)},
+    ]
+    return [
+        f"event: {row['type']}\ndata: {json.dumps({**row, 'sequence_number': n})}\n\n".encode()
+        for n, row in enumerate(rows)
+    ]
+
+
+async def test_an_answer_passes_and_is_redacted() -> None:
+    async with running(REDACTS, says(answer("my secret"))) as proxy:
+        response = await client(proxy.url).responses.create(model="m-1", input="a secret")
+        assert response.output_text == "my [secret]"
+        assert json.loads(proxy.upstream.requests[0][1])["input"] == "a [secret]"
+        assert proxy.records.last.finish_reason == "completed"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "forbidden",
+        [{"role": "user", "content": "forbidden"}],
+        [{"role": "user", "content": [{"type": "input_text", "text": "forbidden"}]}],
+        [{"type": "function_call_output", "call_id": "c", "output": "forbidden"}],
+        [
+            {
+                "type": "function_call_output",
+                "call_id": "c",
+                "output": [{"type": "input_text", "text": "forbidden"}],
+            }
+        ],
+        [{"type": "mcp_call", "id": "c", "name": "n", "arguments": "{}", "output": "forbidden"}],
+        [{"type": "invented", "deep": {"inside": ["forbidden"]}}],
+    ],
+)
+async def test_every_form_of_input_is_read(asked: Any) -> None:
+    async with running(BLOCKS, says(answer("quiet"))) as proxy:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client(proxy.url).responses.create(model="m-1", input=asked)
+        assert caught.value.code == "policy_violation"
+
+
+async def test_a_stream_is_redacted_wherever_it_says_a_text_again() -> None:
+    async with running(REDACTS, says(events("my sec", "ret is", " out"))) as proxy:
+        stream = await client(proxy.url).responses.create(model="m-1", input="hello", stream=True)
+        seen = [event async for event in stream]
+        deltas = [e.delta for e in seen if e.type == "response.output_text.delta"]
+        assert "".join(deltas) == "my [secret] is out"
+        assert "my secret" not in str([event.model_dump() for event in seen])
+        assert seen[-1].response.output_text == "my [secret] is out"
+
+
+async def test_a_blocked_stream_is_incomplete_for_its_content() -> None:
+    async with running(BLOCKS, says(events("so for", "bidden"))) as proxy:
+        stream = await client(proxy.url).responses.create(model="m-1", input="hello", stream=True)
+        seen = [event async for event in stream]
+        assert [event.type for event in seen] == ["response.created", "response.incomplete"]
+        assert seen[-1].response.incomplete_details.reason == "content_filter"
+
+
+async def test_pictures_in_input_are_screened() -> None:
+    picture = fixed_detector({"IDAT": 0.9}, name="eye", reads="image")
+    content = [{"type": "input_image", "image_url": data_url()}]
+    async with running(policy_of(rule(picture)), says(answer("quiet"))) as proxy:
+        with pytest.raises(openai.BadRequestError):
+            await client(proxy.url).responses.create(
+                model="m-1", input=[{"role": "user", "content": content}]
+            )
+
+
+async def test_completions_and_embeddings() -> None:
+    completion = {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 1,
+        "model": "m-1",
+        "choices": [{"index": 0, "text": "my secret", "finish_reason": "stop", "logprobs": None}],
+    }
+    async with running(REDACTS, says(completion)) as proxy:
+        made = await client(proxy.url).completions.create(model="m-1", prompt=["one secret"])
+        assert made.choices[0].text == "my [secret]"
+        assert json.loads(proxy.upstream.requests[0][1])["prompt"] == ["one [secret]"]
+    vectors = {
+        "object": "list",
+        "model": "m-1",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}],
+        "usage": {"prompt_tokens": 2, "total_tokens": 2},
+    }
+    async with running(REDACTS, says(vectors)) as proxy:
+        made_ = await client(proxy.url).embeddings.create(
+            model="m-1", input="one secret", encoding_format="float"
+        )
+        assert made_.data[0].embedding == [0.5, 0.25]
+        assert json.loads(proxy.upstream.requests[0][1])["input"] == "one [secret]"
+
+
+async def test_tokens_in_place_of_text_cannot_be_screened() -> None:
+    async with running(BLOCKS, says({})) as proxy:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client(proxy.url).embeddings.create(model="m-1", input=[[1, 2, 3]])
+        assert caught.value.code == "unscreenable"
