@@ -6,7 +6,9 @@ import click
 
 from guardrail.cli import Commands
 
-SUBJECTS: dict[str, str] = {}
+SUBJECTS: dict[str, str] = {
+    "injection": "Attacks found and false alarms of the rules on injection.",
+}
 
 
 @click.group(cls=Commands, package="guardrail.evaluate", commands=SUBJECTS)
