@@ -23,7 +23,10 @@ class Cache(Protocol):
 
 @runtime_checkable
 class SharedCache(Cache, Protocol):
-    """A cache that other processes fill too. `get` and `put` never wait for them."""
+    """A cache that other processes fill too. `get` and `put` concern this one alone."""
+
+    def share(self, key: bytes, value: Any) -> None:
+        """Keep a value for all. Never waits, never raises."""
 
     def fetch(self, key: bytes) -> Any | None:
         """What another process has kept under the key, or None; may take a moment, so that only

@@ -123,7 +123,7 @@ class Runner:
     def __init__(self, cache: Cache, pools: Pools | None = None) -> None:
         self.cache = cache
         self.pools = pools or shared_pools()
-        self._fetch = cache.fetch if isinstance(cache, SharedCache) else None
+        self._others = cache if isinstance(cache, SharedCache) else None
         self._under_way: dict[bytes, _Flight] = {}
         self._lock = threading.Lock()
 
@@ -188,10 +188,10 @@ class Runner:
 
     def _shared(self, job: Job) -> Result | None:
         """What another process found, in a worker: asking it takes a moment."""
-        if self._fetch is None or job.key is None:
+        if self._others is None or job.key is None:
             return None
         started = time.time_ns()
-        value = self._fetch(job.key)
+        value = self._others.fetch(job.key)
         return None if value is None else Result(value, None, started, time.time_ns(), cached=True)
 
     def _work(self, job: Job, flight: _Flight | None = None) -> Result:
@@ -205,8 +205,10 @@ class Runner:
             value = job.run()
         except Exception as error:
             return Result(None, failure_of(error, job), started, time.time_ns(), loading)
-        if job.key is not None:
+        if job.key is not None and (self._others is None or job.inline):
             self.cache.put(job.key, value)
+        elif job.key is not None and self._others is not None:
+            self._others.share(job.key, value)
         return Result(value, None, started, time.time_ns(), loading)
 
     def _finish(self, job: Job, flight: _Flight) -> None:

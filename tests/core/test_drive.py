@@ -259,6 +259,9 @@ class Elsewhere(MemoryCache):
         super().__init__()
         self.there, self.asked_by = there, set[str]()
 
+    def share(self, key: bytes, value: object) -> None:
+        self.there[key] = value
+
     def fetch(self, key: bytes) -> object | None:
         self.asked_by.add(threading.current_thread().name)
         return self.there.get(key)
@@ -272,4 +275,6 @@ def test_what_another_process_found_is_asked_for_in_workers_only(way: str) -> No
     assert (known.value, known.cached) == (("found",), True)
     assert (new.value, new.cached) == (("new",), False)
     assert cache.asked_by == {"guardrail-check"}
+    assert cache.there[b"n"] == ("new",)
     assert both(runner, (replace(job(lambda: 1, key=b"i"), inline=True),), way)[0].value == 1
+    assert b"i" not in cache.there  # to ask for it would take longer than to find it again
