@@ -37,6 +37,7 @@ from guardrail.policy import (
 from guardrail.registry import Kind, Registry, UnknownPlugin
 from guardrail.verdict import Action
 
+PATHS = ("file", "calibration")  # arguments that are paths, relative to the policy's folder
 SHIPPED = ("default", "strict", "monitor")
 
 Levels = tuple[tuple[Action, float], ...]
@@ -169,7 +170,7 @@ class _Build:
         if self._validated(model, dict(arguments), path) is None:
             return None
         resolved = {
-            key: str(self.folder / value) if key == "file" and isinstance(value, str) else value
+            key: str(self.folder / value) if key in PATHS and isinstance(value, str) else value
             for key, value in arguments.items()
         }
         build = self.registry.detector if kind == "detector" else self.registry.extractor
@@ -190,6 +191,13 @@ class _Build:
             return None
         spec = detector.spec
         self._scopes(entry, spec, path, reads_pictures)
+        judges = any(where.startswith("output") for where in entry.when)
+        if spec.reads_beside and judges and not reads_pictures:
+            self._add(
+                (*path, "check"),
+                f"{spec.name} compares with the text in pictures, and nothing reads it here",
+                "add `extract: {ocr: {}}` to the policy, or `read: false` to the check",
+            )
         levels = self._levels(entry, spec, path)
         self._text(entry, path)
         if entry.ask_again and not all(where.startswith("output") for where in entry.when):

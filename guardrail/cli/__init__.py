@@ -15,6 +15,7 @@ COMMANDS = {
     "policy": "Check, test and show policies.",
     "explain": "Say why a recorded call ended as it did.",
     "doctor": "See whether every check works here.",
+    "models": "Fetch weights that checks need.",
     "eval": "Measure checks on labelled data.",
     "demo": "Draw some pictures, run them, and see what happens.",
 }

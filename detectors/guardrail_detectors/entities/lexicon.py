@@ -174,6 +174,23 @@ def singular(word: str) -> str:
     return word[:-1]
 
 
+_PLURALS = {one: many for many, one in _IRREGULAR_PLURALS.items() if one != many}
+
+
+def plural(noun: str) -> str:
+    """More than one of it; of a name of several words the last is put into the plural."""
+    rest, _, head = noun.rpartition(" ")
+    if head in _PLURALS:
+        many = _PLURALS[head]
+    elif head in _IRREGULAR_PLURALS and head not in ("glass", "bus", "cross", "dress", "cactus"):
+        many = head
+    elif head.endswith("y") and head[-2:-1] not in "aeiou":
+        many = f"{head[:-1]}ies"
+    else:
+        many = f"{head}es" if head.endswith(("s", "sh", "ch", "x", "z")) else f"{head}s"
+    return f"{rest} {many}".strip()
+
+
 def is_plural(word: str) -> bool:
     """Whether the word means more than one of it."""
     one = singular(word)

@@ -151,12 +151,12 @@ def facts_near(scene: Scene, rng: random.Random) -> tuple[Fact, ...]:
     group = rng.choice(scene.groups)
     other = rng.choice([noun for noun in NOUNS if noun not in scene.nouns])
     kind = rng.random()
-    if scene.word is not None and kind < 0.25:
+    if scene.word is not None and kind < 0.2:
         wrong = rng.choice([word for word in WORDS if word != scene.word])
         return ("word", scene.word), ("word", wrong)
-    if kind < 0.55:
+    if kind < 0.45:
         return ("noun", group.noun), ("noun", other)
-    if kind < 0.75:
+    if kind < 0.72:
         wrong = rng.choice([colour for colour in COLOURS if colour != group.colour])
         right = ("colour", group.colour, group.noun)
         return right, ("colour", wrong, group.noun), ("colour", group.colour, other)
