@@ -1,10 +1,12 @@
-"""Trains the small CLIP of the tests: python -m tests.bench.drawn_clip.train [MINUTES] [FOLDER]
+"""Trains the small CLIP of the tests: python -m tests.bench.drawn_clip.train [MINUTES [TO [FROM]]]
 
 The model is open_clip's own (a ModifiedResNet of four blocks on 64 pixels a side, a text
 transformer of two layers over CLIP's own tokenizer), the loss is open_clip's SigLipLoss with the
 truth of every picture under every caption of the batch in place of its diagonal (Zhai et al.,
 arXiv 2303.15343). Captions of a batch are facts of its pictures and facts that differ in a word.
-Drawn with one seed, watched on pictures of another, on one CPU thread.
+Things are learned first; then the pairs that differ in a colour, a number or a word count more.
+Drawn with one seed, watched on pictures of another, on one CPU thread. With FROM, training goes on
+from a model after its first part.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ PREPROCESS = {
 }
 BATCH, PICTURES, WATCHED = 192, 16_000, 300
 RATE, DECAY = 2e-3, 0.02
-NEAR = 5.0  # how much more those pairs count that differ in a colour, a number or a word alone
+FIRST = 0.3  # the part of the time in which things are learned
+NEAR = 3.0  # how much more those pairs count that differ in a colour, a number or a word alone
 
 
 def _is_near(fact: Fact, scene: Scene) -> bool:
@@ -77,7 +80,7 @@ def normal(pixels: np.ndarray[Any, Any]) -> torch.Tensor:
     return (torch.from_numpy(pixels).float() / 255 - 0.5) / 0.25
 
 
-def train(minutes: float, folder: Path) -> None:
+def train(minutes: float, folder: Path, start: Path | None = None) -> None:
     """Train for so many minutes of wall time, and save the model."""
     mend()
     import open_clip
@@ -102,7 +105,14 @@ def train(minutes: float, folder: Path) -> None:
     rng, order, seen = random.Random(2), np.random.default_rng(2), set[int]()
     began, busy, step, told = time.monotonic(), time.process_time(), 0, 0.0
     print(f"{PICTURES} pictures drawn", flush=True)
-    while (gone := (time.monotonic() - began) / 60 / minutes) < 1:
+    skipped = 0.0
+    if start is not None:
+        from safetensors.torch import load_file
+
+        state = load_file(start / "open_clip_model.safetensors")
+        model.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
+        skipped = FIRST
+    while (gone := skipped + (1 - skipped) * (time.monotonic() - began) / 60 / minutes) < 1:
         warm = min(1.0, (step + 1) / 100)
         for group in optimizer.param_groups:
             group["lr"] = RATE * warm * (0.02 + 0.98 * (1 + cos(pi * gone)) / 2)
@@ -121,7 +131,8 @@ def train(minutes: float, folder: Path) -> None:
             out = model(pixels.to(memory_format=torch.channels_last), tokens)
         vectors = out["image_features"].float(), out["text_features"].float()
         loss = torch.zeros(())
-        for weight, loss_of.truth in ((1.0, truth), (NEAR, truth * near)):
+        weight_near = NEAR * min(1.0, max(0.0, 5 * (gone - FIRST)))
+        for weight, loss_of.truth in ((1.0, truth), (weight_near, truth * near)):
             loss = loss + weight * loss_of(*vectors, out["logit_scale"], out["logit_bias"])
         optimizer.zero_grad()
         loss.backward()
@@ -179,4 +190,5 @@ def save(model: torch.nn.Module, folder: Path, seen: list[int]) -> None:
 
 if __name__ == "__main__":
     minutes, *where = sys.argv[1:] or ["45"]
-    train(float(minutes), Path(where[0]) if where else FOLDER)
+    folders = [Path(name) for name in where] or [FOLDER]
+    train(float(minutes), *folders)
