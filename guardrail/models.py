@@ -15,9 +15,7 @@ from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from guardrail.errors import GuardrailError, NotRun
 
@@ -131,29 +129,31 @@ def damage(folder: Path) -> list[str]:
     return wrong
 
 
-class _Redirects(HTTPRedirectHandler):
-    """Follows redirects and keeps what they said of the file."""
-
-    def __init__(self) -> None:
-        self.declared: list[str] = []
-
-    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any):  # type: ignore[no-untyped-def]
-        self.declared += [value for key in _LINKED if (value := headers.get(key))]
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def _fetch(
     source: Source, path: Path, told: Callable[[str, int, int | None], None]
 ) -> dict[str, Any] | None:
+    from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+    declared: list[str] = []
+
+    class Redirects(HTTPRedirectHandler):
+        """Follows redirects and keeps what they said of the file."""
+
+        def redirect_request(
+            self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any
+        ) -> Any:
+            declared.extend(value for key in _LINKED if (value := headers.get(key)))
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
     if urlsplit(source.url).scheme not in ("http", "https"):
         raise ModelError(f"{source.file}: only http and https addresses are fetched")
     if source.sha256 and path.is_file() and _sha256(path) == source.sha256:
         return _facts(source, path.stat().st_size, source.sha256, checked=True)
-    part, redirects = path.with_name(f"{path.name}.part"), _Redirects()
+    part = path.with_name(f"{path.name}.part")
     try:
-        opened = build_opener(redirects).open(Request(source.url), timeout=TIMEOUT_S)  # noqa: S310
+        opened = build_opener(Redirects()).open(Request(source.url), timeout=TIMEOUT_S)  # noqa: S310
         with opened as answer, part.open("wb") as out:
-            redirects.declared += [v for key in _LINKED if (v := answer.headers.get(key))]
+            declared.extend(value for key in _LINKED if (value := answer.headers.get(key)))
             length = answer.headers.get("Content-Length")
             size, digest = 0, sha256()
             while block := answer.read(BLOCK):
@@ -161,14 +161,14 @@ def _fetch(
                 digest.update(block)
                 size += len(block)
                 told(source.file, size, int(length) if length else None)
-    except (URLError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         part.unlink(missing_ok=True)
         if source.optional and getattr(error, "code", None) == 404:
             return None
         reason = getattr(error, "code", None) or type(error).__name__
         raise ModelError(f"{source.file} cannot be fetched ({reason})") from None
-    declared = [value.strip('W/"') for value in redirects.declared]
-    expected = source.sha256 or next((v for v in declared if _SHA256.fullmatch(v)), None)
+    digests = (value.strip('W/"') for value in declared)
+    expected = source.sha256 or next((one for one in digests if _SHA256.fullmatch(one)), None)
     if length and size != int(length):
         part.unlink()
         raise ModelError(f"{source.file}: {size} bytes came of {length}")

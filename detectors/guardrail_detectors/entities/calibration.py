@@ -6,15 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from math import exp
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from guardrail.errors import NotRun
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -24,10 +20,10 @@ class Logistic:
     weights: tuple[float, ...]
     bias: float
 
-    def __call__(self, features: Sequence[float] | Floats) -> float:
+    def __call__(self, features: Sequence[float]) -> float:
         """The probability for one row of features."""
-        z = self.bias + float(np.dot(self.weights, np.asarray(features, float)))
-        return float(1 / (1 + np.exp(-np.clip(z, -40, 40))))
+        z = self.bias + sum(w * x for w, x in zip(self.weights, features, strict=True))
+        return 1 / (1 + exp(-min(40.0, max(-40.0, z))))
 
 
 @dataclass(frozen=True)
@@ -61,24 +57,3 @@ def read_calibration(path: Path) -> Calibration:
         raise NotRun(
             f"the calibration {path.name} cannot be read ({type(error).__name__})"
         ) from None
-
-
-def fit(features: Floats, labels: Floats, *, ridge: float = 1.0) -> Logistic:
-    """The logistic map of rows of features (n, k) to labels (n,) in {0, 1}, by Newton's method.
-
-    `ridge` shrinks the weights of the standardised features.
-    """
-    mean, spread = features.mean(0), features.std(0) + 1e-9
-    x = np.c_[(features - mean) / spread, np.ones(len(features))]
-    penalty = np.diag([ridge] * features.shape[1] + [1e-6])
-    theta = np.zeros(x.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(x @ theta, -40, 40)))
-        slope = x.T @ (p - labels) + penalty @ theta
-        curve = (x * (p * (1 - p))[:, None]).T @ x + penalty
-        step = np.linalg.solve(curve, slope)
-        theta -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    weights = theta[:-1] / spread
-    return Logistic(tuple(map(float, weights)), float(theta[-1] - weights @ mean))
