@@ -183,6 +183,17 @@ class Usage:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
 
+    def updated(self, newer: Usage) -> Usage:
+        """The counts of `newer` where it has them."""
+        if newer == _UNKNOWN:
+            return self
+        return Usage(
+            *(
+                one if two is None else two
+                for one, two in zip(vars(self).values(), vars(newer).values(), strict=True)
+            )
+        )
+
     def __add__(self, other: Usage) -> Usage:
         """The counts of two answers together."""
         return Usage(
@@ -191,6 +202,9 @@ class Usage:
                 for one, two in zip(vars(self).values(), vars(other).values(), strict=True)
             )
         )
+
+
+_UNKNOWN = Usage()
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ class View:
         return tuple(part for part in self.parts if isinstance(part, Image))
 
 
+Window = int | Literal["sentence"] | None
+
+
 @dataclass(frozen=True)
 class Spec:
     """What the core has to know of a plug-in.
@@ -53,9 +56,13 @@ class Spec:
     used where a policy gives an action and no number, `thresholds` for single labels.
     `model` names the weights, for reports. With `reads_beside` a check of an answer is also given
     what the extractors read in the call's pictures, as texts of `view.call`. Labels in `by_name`
-    are scores to be kept: they act only where a policy names them. `window` is how much of a
-    streamed text a run must see whole: so many characters, none (0: chunks need not wait for it),
-    or everything (None).
+    are scores to be kept: they act only where a policy names them.
+
+    `window` says how much of a text has to be seen at once, so that a streamed answer can leave
+    before its end. A number: whether a character belongs to a finding depends on no more than so
+    many characters before and after it (a run of white space counts as one, unseen characters do
+    not count); only a finding that reaches to the end of the text may still grow. "sentence":
+    findings are about single sentences. 0: chunks need not wait. None: the whole text.
     """
 
     name: str
@@ -70,7 +77,7 @@ class Spec:
     model: str | None = None
     reads_beside: bool = False
     by_name: frozenset[str] = frozenset()
-    window: int | None = None
+    window: Window = None
 
 
 @dataclass(frozen=True)

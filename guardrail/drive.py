@@ -167,7 +167,7 @@ class Runner:
 
     def _begin(self, job: Job) -> Result | _Flight:
         """The result where it is at hand or made at once, or else the job under way."""
-        if job.key is not None:
+        if job.key is not None and job.keep:
             started = time.time_ns()
             value = self.cache.get(job.key)
             if value is not None:
@@ -205,9 +205,11 @@ class Runner:
             value = job.run()
         except Exception as error:
             return Result(None, failure_of(error, job), started, time.time_ns(), loading)
-        if job.key is not None and (self._others is None or job.inline):
+        if job.key is None or not job.keep:
+            pass
+        elif self._others is None or job.inline:
             self.cache.put(job.key, value)
-        elif job.key is not None and self._others is not None:
+        else:
             self._others.share(job.key, value)
         return Result(value, None, started, time.time_ns(), loading)
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from guardrail.content import Content, Image, Part, Text
+from guardrail.jsontext import Cut, fitted, is_json, unescaped
 from guardrail.verdict import Area, Edit, Span
-
-Cut = tuple[int, int, str]  # start, end, text in its place
 
 QUOTED = 200  # characters of a text that is told again
 
@@ -19,10 +18,13 @@ def quoted(text: str) -> str:
     return line if len(line) <= QUOTED else line[: QUOTED - 1] + "…"
 
 
-def cuts(edits: Iterable[Edit], part: str, text: str) -> list[Cut]:
+def cuts(
+    edits: Iterable[Edit], part: str, text: str, *, json: bool | None = None, inside: bool = False
+) -> list[Cut]:
     """The edits of one text part in order, those that overlap joined.
 
-    Joined edits take the new text of the longest of them.
+    Joined edits take the new text of the longest of them. `json` says whether the text is JSON
+    and is to stay so (None: see for yourself), `inside` whether it begins inside a string.
     """
     spans = sorted(
         (
@@ -45,10 +47,16 @@ def cuts(edits: Iterable[Edit], part: str, text: str) -> list[Cut]:
             )
         else:
             joined.append((start, end, new, end - start))
-    return [
-        (start, end, new if isinstance(new, str) else quoted(text[start:end]).join(new))
-        for start, end, new, _ in joined
-    ]
+    if not joined:
+        return []
+    json = is_json(text) if json is None else json
+    changes = []
+    for start, end, new, _ in joined:
+        if not isinstance(new, str):
+            found = text[start:end]
+            new = quoted(unescaped(found).text if json else found).join(new)
+        changes.append((start, end, new))
+    return fitted(changes, text, inside) if json else changes
 
 
 def cut_text(text: str, changes: Sequence[Cut]) -> str:

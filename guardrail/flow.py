@@ -22,12 +22,14 @@ from typing import Any
 from guardrail.asking import asked_text, with_note
 from guardrail.content import Call, Content, Part, Reply, Usage
 from guardrail.detector import Stage
+from guardrail.plan import Pane, Plan
 from guardrail.policy import Failure
 from guardrail.record import Record, StageRecord
-from guardrail.screening import Plan, Screened, screen
-from guardrail.steps import Ask, Emit, Next, Release, Step
-from guardrail.stream import Delta, Held
+from guardrail.screening import Screened, screen
+from guardrail.steps import Abandoned, Ask, Emit, Next, Step
+from guardrail.stream import Delta, Stream
 from guardrail.verdict import Verdict
+from guardrail.watch import look
 
 
 @dataclass(frozen=True)
@@ -96,23 +98,48 @@ def _guarded(book: _Book) -> Generator[Step, Any, Screened]:
 
 
 def _streamed(book: _Book, asked: int | None) -> Generator[Step, Any, Screened]:
-    """The answer comes in chunks. With an enforced rule on output they are held until all of it
-    is checked: nothing of a blocked answer, and nothing of what is redacted, has left by then."""
-    policy, holds = book.plan.policy, book.plan.holds_output
-    held = Held(policy.limits.max_text_chars)
+    """The answer comes in chunks; in the end all of it is checked as one that came at once."""
+    panes = book.plan.panes(book.call.context)
+    stream = Stream([pane.window for pane in panes], book.plan.policy.limits.max_text_chars)
+    broken: Exception | None = None
+    stopped: Verdict | None = None
+    try:
+        stopped = yield from _heard(book, stream, panes)
+    except Abandoned:
+        raise
+    except Exception as error:
+        broken = error
+    checked = yield from book.screen(
+        Stage.OUTPUT, stream.content, stream.failures, asked=asked, stopped=stopped
+    )
+    final = not checked.verdict.ask_again
+    if final and not checked.verdict.action.stops:
+        stream.finish(checked.verdict.edits)
+        yield from stream.ready()
+    if broken is not None and not (final and checked.verdict.action.stops):
+        raise broken
+    return checked
+
+
+def _heard(
+    book: _Book, stream: Stream, panes: Sequence[Pane]
+) -> Generator[Step, Any, Verdict | None]:
+    """Take the chunks. Each leaves as soon as the rules that may stop or change it have seen as
+    much around it as they need. The verdict is that of such a rule, once it stops the stream."""
+    book.cut_off, patient = True, not book.plan.policy.on_error.output.stops
     while (delta := (yield Next())) is not None:
         book.hear(delta)
-        held.add(delta)
-        if not holds:
-            yield Release(held.count - 1)
-        elif held.failures and policy.on_error.output.stops:
-            break
-    checked = yield from book.screen(Stage.OUTPUT, held.content, held.failures, asked=asked)
-    if holds and not (checked.verdict.action.stops or checked.verdict.ask_again):
-        texts = held.rewritten(checked.verdict.edits)
-        for index in range(held.count):
-            yield Release(index, texts.get(index, {}))
-    return checked
+        stream.add(delta)
+        for piece in stream.due():
+            looked = yield from look(book.plan, book.call, panes[piece.pane], piece)
+            if looked.verdict.action.stops:
+                return looked.verdict
+            stream.seen(piece, looked.settled, looked.verdict.edits)
+        if stream.failures and not patient:
+            return None
+        yield from stream.ready()
+    book.cut_off = False
+    return None
 
 
 class _Book:
@@ -126,6 +153,7 @@ class _Book:
         self.asks: list[tuple[int, int]] = []
         self.heard = Reply()
         self.spent = Usage()
+        self.cut_off = False
 
     def screen(
         self,
@@ -135,10 +163,14 @@ class _Book:
         *,
         thorough: bool = False,
         asked: int | None = None,
+        stopped: Verdict | None = None,
     ) -> Generator[Step, Any, Screened]:
         screened = yield from screen(
             self.plan, stage, self.call, content, failures, thorough=thorough, asked=asked
         )
+        if stopped is not None and not screened.verdict.action.stops:
+            record = replace(screened.record, verdict=stopped)
+            screened = Screened(record, screened.content)
         self.stages.append(screened.record)
         if self.decided is not None:
             self.decided(screened.record)
@@ -159,14 +191,8 @@ class _Book:
         """Keep what a chunk tells of usage and the end of the answer."""
         self._answered()
         heard = self.heard
-        self.heard = replace(
-            heard,
-            usage=Usage(
-                **{
-                    name: new if new is not None else getattr(heard.usage, name)
-                    for name, new in vars(delta.usage).items()
-                }
-            ),
+        self.heard = Reply(
+            usage=heard.usage.updated(delta.usage),
             finish_reason=delta.finish_reason or heard.finish_reason,
             model=delta.model or heard.model,
             response_id=delta.response_id or heard.response_id,
@@ -189,6 +215,7 @@ class _Book:
             finish_reason=self.heard.finish_reason,
             response_model=self.heard.model,
             response_id=self.heard.response_id,
+            cut_off=self.cut_off,
             error=error,
             lines=self.plan.lines,
         )

@@ -16,10 +16,10 @@ from guardrail.content import Call, Content, Context, Part, Text
 from guardrail.detector import Stage
 from guardrail.drive import Pools, Runner, aplay, play
 from guardrail.flow import Flow, screened_only
+from guardrail.plan import Plan
 from guardrail.policy import LIMITS_RULE, Policy, Rule
 from guardrail.rates import Rates
 from guardrail.record import Record, Sink
-from guardrail.screening import Plan
 from guardrail.telemetry import Telemetry
 from guardrail.verdict import Action, Finding, Verdict
 

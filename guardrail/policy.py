@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any, Literal
 
 from guardrail.content import Context, Image, Limits, Part, Role, Text
-from guardrail.detector import Detector, Extractor, Stage
+from guardrail.detector import Detector, Extractor, Stage, Window
 from guardrail.verdict import Action, Edit, Finding, RuleResult, Status, Verdict
 
 ANY_LABEL = "*"
@@ -130,6 +130,23 @@ class Rule:
         """Whether this rule looks at text that is read out of `image`."""
         return self.sees(Text("", role=image.role, source="image:any"))
 
+    @property
+    def window(self) -> Window:
+        """How much of an answer this rule has to see at once; see `Spec.window`.
+
+        Everything where the model may be asked again: what has left cannot be taken back.
+        """
+        spec = self.detector.spec
+        return None if self.ask_again or spec.scope == "call" else spec.window
+
+    def holds(self) -> bool:
+        """Whether a streamed answer waits for this rule: it may stop or change it."""
+        if self.detector.spec.window == 0:
+            return False
+        strictest = max((at[0] for steps in self.levels.values() for at in steps), default=None)
+        seen = self.sees(Text("", role="assistant", source="model"))
+        return seen and strictest is not None and strictest > Action.FLAG
+
     def level(self, finding: Finding) -> tuple[Action, float | None]:
         """The strictest action whose threshold is at most the finding's score."""
         reached: tuple[Action, float | None] = (Action.ALLOW, None)
@@ -204,6 +221,12 @@ class Policy:
     def active(self) -> tuple[Rule, ...]:
         """The rules that run."""
         return tuple(rule for rule in self.rules if self.mode_of(rule) is not Mode.OFF)
+
+    def holding(self) -> tuple[Rule, ...]:
+        """The rules that a streamed answer waits for."""
+        return tuple(
+            rule for rule in self.active() if self.mode_of(rule) is Mode.ENFORCE and rule.holds()
+        )
 
     def timeout_s(self, rule: Rule, part: Part) -> float:
         """How long a rule may take over a part, in seconds."""

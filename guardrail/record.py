@@ -81,6 +81,7 @@ class Record:
 
     `asks` has for each answer of the model when it was asked for and complete, in nanoseconds
     since the epoch; more than one where a rule had it asked again. `usage` is over all of them.
+    `cut_off` says that a streamed answer was not heard to its end: it broke off, or was stopped.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Record:
     ended_ns: int
     stages: tuple[StageRecord, ...] = ()
     asks: tuple[tuple[int, int], ...] = ()
+    cut_off: bool = False
     usage: Usage = Usage()
     finish_reason: str | None = None
     response_model: str | None = None
@@ -138,6 +140,7 @@ class Record:
                 "asks": [round((end - start) / 1e6, 3) for start, end in self.asks],
                 "usage": {k: v for k, v in vars(self.usage).items() if v is not None},
                 "finish_reason": self.finish_reason,
+                "cut_off": self.cut_off,
                 "name": self.response_model,
                 "response_id": self.response_id,
                 "error": self.error,

@@ -6,18 +6,17 @@ that stops the call ends the screening; what was not looked at is then skipped, 
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from guardrail.cache import Digester
 from guardrail.content import Call, Content, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Ignored, Stage, View
 from guardrail.edit import apply
+from guardrail.jsontext import Unescaped, is_json, unescaped
+from guardrail.plan import Plan
 from guardrail.policy import LIMITS_RULE, Failure, Mode, Observed, Policy, Rule, decide
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.steps import Job, Result, Run, Step
@@ -28,62 +27,6 @@ INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 STOPPED = "the call had already stopped"
 OUT_OF_SCOPE = "the policy's scope does not cover this call"
-
-
-class Loading:
-    """Loads what a plug-in needs, once; threads that come meanwhile wait."""
-
-    def __init__(self, warm: Callable[[], object]) -> None:
-        self._warm = warm
-        self._done = False
-        self._lock = threading.Lock()
-
-    def __call__(self) -> None:
-        """Load; where that fails, the next call tries again."""
-        if self._done:
-            return
-        with self._lock:
-            if not self._done:
-                self._warm()
-                self._done = True
-
-
-class Plan:
-    """A policy with what follows from it for every call: digests of each check's settings."""
-
-    def __init__(self, policy: Policy, digester: Digester | None = None) -> None:
-        self.policy = policy
-        self.rules = policy.active()
-        self.digester = digester or Digester()
-        self.lines = {rule.id: rule.line for rule in policy.rules}
-        self._limits = repr(policy.limits)
-        plugins: list[Detector | Extractor] = [rule.detector for rule in self.rules]
-        plugins += policy.extractors
-        self.loading = {id(plugin): Loading(plugin.warm) for plugin in plugins}
-        self.identity = {
-            rule.id: self._identify(rule.detector, rule.arguments) for rule in self.rules
-        }
-        self.extractor_identity = {
-            extractor.spec.name: self._identify(
-                extractor, policy.extractor_arguments.get(extractor.spec.name, {})
-            )
-            for extractor in policy.extractors
-        }
-        self.holds_output = any(
-            policy.mode_of(rule) is Mode.ENFORCE
-            and rule.detector.spec.window != 0
-            and any(scope.split(".")[0] == "output" for scope in rule.when)
-            for rule in self.rules
-        )
-
-    def _identify(self, plugin: Detector | Extractor, arguments: Mapping[str, Any]) -> bytes:
-        settings = json.dumps(arguments, sort_keys=True, default=repr)
-        return self.digester.of(plugin.spec.name, plugin.spec.version, settings)
-
-    def key(self, kind: str, identity: bytes, stage: Stage, parts: Iterable[Part]) -> bytes:
-        """The cache key of a check on parts: over its settings and all that it reads."""
-        digests = [self.digester.of_part(part) for part in parts]
-        return self.digester.of(kind, identity, stage, self._limits, *digests)
 
 
 @dataclass(frozen=True)
@@ -123,10 +66,10 @@ def screen(
         verdict = Verdict(rules=rules)
         return Screened(StageRecord(stage, started, time.time_ns(), facts_of, (), verdict), content)
 
-    room = _Room(plan, stage, call, asked)
+    room = Room(plan, stage, call, asked=asked)
     room.broken += [*failures, *_over_limits(plan.policy, content)]
     pictures = list(content.images)
-    texts: list[Text] = list(content.texts)
+    texts = [room.as_meant(text) for text in content.texts]
 
     def stopped() -> bool:
         return not thorough and room.verdict().action.stops
@@ -141,7 +84,7 @@ def screen(
     if not stopped():
         extractions = [job for image in opened for job in room.extractions(image)]
         yield from room.wave([*room.detections(opened), *extractions])
-        found = room.texts
+        found = [room.as_meant(text) for text in room.texts]
     if not stopped():
         yield from room.wave(room.extractions_beside([*texts, *opened, *found]))
         whole = room.whole_call([*texts, *opened, *found])
@@ -167,14 +110,23 @@ def screen(
 Use = tuple[Job, Callable[[Result], None]]
 
 
-class _Room:
+class Room:
     """What one screening has seen so far, rule by rule."""
 
-    def __init__(self, plan: Plan, stage: Stage, call: Call, asked: int | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        stage: Stage,
+        call: Call,
+        rules: Sequence[Rule] | None = None,
+        asked: int | None = None,
+    ) -> None:
         self.plan, self.stage, self.call, self.asked = plan, stage, call, asked
-        self.findings: dict[str, list[Finding]] = {rule.id: [] for rule in plan.rules}
-        self.failures: dict[str, list[Failure]] = {rule.id: [] for rule in plan.rules}
-        self.looked_at: dict[str, int] = {rule.id: 0 for rule in plan.rules}
+        self.rules = plan.rules if rules is None else rules
+        self.findings: dict[str, list[Finding]] = {rule.id: [] for rule in self.rules}
+        self.failures: dict[str, list[Failure]] = {rule.id: [] for rule in self.rules}
+        self.looked_at: dict[str, int] = {rule.id: 0 for rule in self.rules}
+        self.meant: dict[str, Unescaped] = {}
         self.done: set[tuple[str, str]] = set()  # rule and part, once looked at to the end
         self.left_out: set[str] = set()
         self.broken: list[Failure] = []
@@ -199,16 +151,30 @@ class _Room:
         for job, use in uses:
             use(results[job.key or id(job).to_bytes(8, "little")])
 
-    def detections(self, parts: Sequence[Part]) -> list[Use]:
-        """Each part under each rule that looks at it."""
+    def as_meant(self, part: Text, json: bool | None = None) -> Text:
+        """JSON with its escapes resolved: nothing hides behind them from a detector."""
+        if "\\" not in part.text or not (is_json(part.text) if json is None else json):
+            return part
+        self.meant[part.name] = plain = unescaped(part.text)
+        return replace(part, text=plain.text)
+
+    def _placed(self, finding: Finding, part: Part) -> Finding:
+        where, plain = finding.where, self.meant.get(part.name)
+        if plain is not None and isinstance(where, Span):
+            start, end = plain.source(where.start, where.end)
+            finding = replace(finding, where=Span(part.name, start, end))
+        return _placed(finding, part)
+
+    def detections(self, parts: Sequence[Part], *, keep: bool = True) -> list[Use]:
+        """Each part under each rule that looks at it; `keep` says whether to cache the results."""
         return [
-            self._detection(rule, part)
+            self._detection(rule, part, keep)
             for part in parts
-            for rule in self.plan.rules
+            for rule in self.rules
             if rule.detector.spec.scope == "part" and rule.sees(part)
         ]
 
-    def _detection(self, rule: Rule, part: Part) -> Use:
+    def _detection(self, rule: Rule, part: Part, keep: bool) -> Use:
         spec = rule.detector.spec
         job = Job(
             name=spec.name,
@@ -220,6 +186,7 @@ class _Room:
             timeout_s=self.plan.policy.timeout_s(rule, part),
             inline=spec.inline and isinstance(part, Text) and len(part.text) <= INLINE_CHARS,
             picture=isinstance(part, Image),
+            keep=keep,
             model=spec.model,
             load=self.plan.loading[id(rule.detector)],
         )
@@ -231,12 +198,12 @@ class _Room:
         if result.failure is not None:
             self.failures[rule.id].append(result.failure)
             return
-        self.findings[rule.id] += [_placed(finding, part) for finding in result.value]
+        self.findings[rule.id] += [self._placed(finding, part) for finding in result.value]
 
     def whole_call(self, parts: Sequence[Part]) -> list[Use]:
         """The detectors that look at all parts together, with the rest of the call beside."""
         uses: list[Use] = []
-        for rule in self.plan.rules:
+        for rule in self.rules:
             spec = rule.detector.spec
             seen = tuple(part for part in parts if rule.sees(part))
             if spec.scope != "call" or not seen:
@@ -271,7 +238,7 @@ class _Room:
         by_name = {part.name: part for part in parts}
         for finding in result.value:
             part = by_name.get(finding.where.part) if finding.where else None
-            self.findings[rule.id].append(_placed(finding, part) if part else finding)
+            self.findings[rule.id].append(self._placed(finding, part) if part else finding)
 
     def opening(self, image: Image) -> Use:
         """Open a picture once, whatever the rules are: a broken one is never passed on unseen."""
@@ -292,7 +259,7 @@ class _Room:
             self.pictures[image.name] = result.value
             return
         self.broken.append(result.failure)
-        for rule in self.plan.rules:
+        for rule in self.rules:
             if rule.sees(image) or rule.reads_pictures_of(image):
                 self.failures[rule.id].append(result.failure)
 
@@ -309,7 +276,7 @@ class _Room:
 
     def extractions(self, image: Image) -> list[Use]:
         """The extractors, if any rule wants to read this picture."""
-        rules = [rule for rule in self.plan.rules if rule.reads_pictures_of(image)]
+        rules = [rule for rule in self.rules if rule.reads_pictures_of(image)]
         extractors = self.plan.policy.extractors if rules else ()
         return [
             (self._extraction(extractor, image), partial(self._extracted, image, rules))
@@ -323,7 +290,7 @@ class _Room:
         """
         rules = [
             rule
-            for rule in self.plan.rules
+            for rule in self.rules
             if rule.detector.spec.reads_beside and any(rule.sees(part) for part in parts)
         ]
         images = self.call.content.images if rules and self.stage is Stage.OUTPUT else ()
@@ -373,7 +340,7 @@ class _Room:
         """Mark the rules that still had something to look at when the call stopped."""
         self.left_out = {
             rule.id
-            for rule in self.plan.rules
+            for rule in self.rules
             for part in parts
             if (rule.sees(part) and (rule.id, part.name) not in self.done)
             or (
@@ -394,7 +361,7 @@ class _Room:
                 self.looked_at[rule.id],
                 STOPPED if rule.id in self.left_out else "",
             )
-            for rule in self.plan.rules
+            for rule in self.rules
         ]
         return decide(policy, self.stage, observations, [self._limits_result()], self.asked)
 

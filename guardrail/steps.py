@@ -15,7 +15,8 @@ from guardrail.verdict import Status
 
 @dataclass(frozen=True)
 class Job:
-    """Work for the driver. Results are shared under `key`; None means never.
+    """Work for the driver. Results are shared under `key`, None means never; where `keep` is
+    false, only with those that ask meanwhile.
 
     `load` comes before `run`, and its time does not count against `timeout_s`. `picture` says
     that it works on pictures, which takes longer than most work on text.
@@ -30,6 +31,7 @@ class Job:
     timeout_s: float
     inline: bool = False
     picture: bool = False
+    keep: bool = True
     model: str | None = None
     load: Callable[[], object] | None = field(default=None, repr=False)
 

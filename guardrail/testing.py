@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from guardrail.content import Image, Text
-from guardrail.detector import Detector, Extractor, Spec, View
+from guardrail.detector import Detector, Extractor, Spec, View, Window
 from guardrail.policy import ANY_LABEL, Policy, Rule
 from guardrail.record import Record
 from guardrail.verdict import Action, Area, Finding, Span
@@ -77,8 +77,11 @@ def fixed_detector(
     seconds: float = 0.0,
     error: BaseException | None = None,
     inline: bool = False,
+    window: Window = None,
 ) -> Detector:
     """A detector that finds each of `words` in text with its score, the word being the label.
+
+    `window` is that of its Spec: how much of a streamed answer it has to see at once.
 
     One that reads pictures finds a word in the picture's bytes. It takes `seconds` a run, and
     raises `error` if one is given.
@@ -109,6 +112,7 @@ def fixed_detector(
         labels=tuple(words),
         reads=frozenset({"image" if image else "text"}),
         inline=inline,
+        window=window,
     )
     return Detector(spec, run)
 

@@ -41,6 +41,7 @@ def keywords(
         version=f"1:{_digest(phrases)}",
         labels=(label,),
         inline=len(phrases) < 1000,
+        window=max(map(len, phrases)) + 1,
     )
 
     def run(view: View) -> list[Finding]:

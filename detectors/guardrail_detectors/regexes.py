@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import TYPE_CHECKING
 
 from guardrail.detector import Detector, Spec, View
@@ -11,6 +13,7 @@ from guardrail_detectors.normalise import CodePoints, utf8
 if TYPE_CHECKING:
     import re2
 
+_LONGEST = 4_096  # characters; a match that may be longer has to be seen with the whole text
 _MAX_MEMORY = 64 << 20  # bytes for one compiled expression
 _CAUSES = (
     ("invalid perl operator", "look-around is not supported: match what stands around as well"),
@@ -40,7 +43,13 @@ def regex(*, patterns: dict[str, str] | list[str], ignore_case: bool = False) ->
     for place, (label, pattern) in enumerate(pairs):
         where = label if isinstance(patterns, dict) else str(place)
         compiled.append((label, _compile(pattern, ignore_case, where)))
-    spec = Spec(name="regex", version="1", labels=tuple(named), inline=len(pairs) <= 20)
+    spec = Spec(
+        name="regex",
+        version="1",
+        labels=tuple(named),
+        inline=len(pairs) <= 20,
+        window=_window([pattern for _, pattern in pairs]),
+    )
 
     def run(view: View) -> list[Finding]:
         found = []
@@ -55,6 +64,24 @@ def regex(*, patterns: dict[str, str] | list[str], ignore_case: bool = False) ->
         return found
 
     return Detector(spec, run)
+
+
+def _window(patterns: list[str]) -> int | None:
+    """The characters that the longest match has, with one after it; None where none is longest.
+
+    Where Python reads an expression at all it reads it as RE2 does, but for `{,n}`.
+    """
+    longest = 0
+    for pattern in patterns:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                longest = max(longest, re._parser.parse(pattern).getwidth()[1])  # type: ignore[attr-defined]
+        except (re.error, RecursionError, OverflowError):
+            return None
+        if longest > _LONGEST or "{," in pattern:
+            return None
+    return longest + 1
 
 
 def _compile(pattern: str, ignore_case: bool, where: str) -> re2._Regexp[bytes]:

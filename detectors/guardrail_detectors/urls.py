@@ -12,6 +12,8 @@ from guardrail_detectors.normalise import plain
 
 DENIED, CREDENTIALS, ACTIVE = "url_denied", "url_credentials", "url_active"
 
+LONGEST_HOST = 640  # characters of a scheme, a host in eight labels and a port
+
 _WITH_SCHEME = r"(?:[a-z][a-z0-9+.-]{1,20}:)//[^\s<>\"'`{}|\\^]{1,2048}"
 _ACTIVE = r"(?:javascript|vbscript):[^\s<>\"'`]{1,2048}|data:[\w/+.-]{0,80}[;,][^\s<>\"'`]{0,2048}"
 _HOST = r"(?:[^\W_](?:[\w-]{0,62}[^\W_])?\.){1,8}"
@@ -43,7 +45,7 @@ def urls(*, allow: list[str] | None = None, deny: list[str] | None = None) -> De
     """
     allowed = None if allow is None else _hosts(allow, "allow")
     denied = _hosts(deny or [], "deny")
-    spec = Spec(name="urls", version="1", labels=(DENIED, CREDENTIALS, ACTIVE))
+    spec = Spec(name="urls", version="1", labels=(DENIED, CREDENTIALS, ACTIVE), window=LONGEST_HOST)
 
     def run(view: View) -> list[Finding]:
         found = []

@@ -13,6 +13,7 @@ import click
 from guardrail.cli.common import EXIT_USAGE, fail, terminal
 
 if TYPE_CHECKING:
+    from guardrail.detector import Window
     from guardrail.guard import Guard
     from guardrail.policy import Policy, PolicyTest
     from guardrail.verdict import Action, RuleResult
@@ -86,6 +87,8 @@ def show(name: str) -> None:
     from rich.markup import escape
     from rich.tree import Tree
 
+    from guardrail.plan import panes_of
+
     loaded = _load(name)
     console = terminal()
     on_error, timeouts = loaded.on_error, loaded.timeouts
@@ -95,6 +98,8 @@ def show(name: str) -> None:
     limits = top.add("limits")
     for key, value in vars(loaded.limits).items():
         limits.add(f"{key}: {'none' if value is None else value}")
+    waits = ", ".join(_held(pane.window) for pane in panes_of(loaded.holding()))
+    top.add(f"streamed answers: {'held ' + waits if waits else 'not held'}")
     for extractor in loaded.extractors:
         top.add(f"extract: {extractor.spec.name}  {extractor.spec.model or ''}")
     for rule in loaded.rules:
@@ -107,6 +112,8 @@ def show(name: str) -> None:
         for label, steps in rule.levels.items():
             actions = ", ".join(f"{action} from {at:g}" for action, at in steps)
             node.add(f"{'all other categories' if label == '*' else label}: {actions}")
+        if rule in loaded.holding():
+            node.add(f"holds streamed answers: {_held(rule.window)}")
         if rule.message:
             node.add(f"says: {escape(rule.message)}")
     console.print(top, soft_wrap=True)
@@ -118,6 +125,13 @@ def schema() -> None:
     from guardrail.load import policy_schema
 
     click.echo(json.dumps(policy_schema(), indent=2))
+
+
+def _held(window: Window) -> str:
+    """How much of a stream a window holds, in words."""
+    if window is None:
+        return "whole, until checked"
+    return "by sentences" if window == "sentence" else f"back by {window} characters"
 
 
 def _each(names: Sequence[str]) -> Iterator[str]:

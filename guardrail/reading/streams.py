@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from guardrail.content import Usage
 from guardrail.errors import ContentError
 from guardrail.reading.answers import finish_reason_of, usage_of
 from guardrail.reading.tree import Path, is_list, put
@@ -19,16 +18,19 @@ def read_delta(chunk: Any) -> Delta:
     Strings, chat and completion chunks, Responses events and Anthropic events, as client objects
     or dicts. A piece's key names the text that it continues. Raises ContentError for other kinds.
     """
+    if isinstance(chunk, str):
+        return Delta((("output", chunk),))
     message = get(chunk, "message") or get(chunk, "response")
     usage = usage_of(get(chunk, "usage") or get(message, "usage"))
     return Delta(
         tuple((key, text) for key, _, text in _pieces(chunk)),
-        usage if usage != Usage() else Usage(),
+        usage,
         finish_reason_of(chunk) or finish_reason_of(message)
         if message
         else finish_reason_of(chunk),
         _string(get(chunk, "model") or get(message, "model")),
         _string(get(message, "id") or get(chunk, "id")),
+        tuple(_ends(chunk)),
     )
 
 
@@ -83,13 +85,50 @@ def _choice(choice: Any, path: Path) -> Iterator[tuple[str, Path, str]]:
             yield f"{name}/tool_calls/{number}", inner, arguments
 
 
-def _event(event: Any, kind: str) -> Iterator[tuple[str, Path, str]]:
-    """Events of Anthropic's Messages and of OpenAI's Responses."""
-    where = "/".join(
+def _ends(chunk: Any) -> Iterator[str]:
+    """The texts that nothing more is added to after this chunk."""
+    choices, kind = get(chunk, "choices"), get(chunk, "type")
+    for choice in choices if is_list(choices) else ():
+        index = get(choice, "index") or 0
+        name = "output" if index == 0 else f"output/{index}"
+        delta = get(choice, "delta")
+        calls = [get(call, "index") or 0 for call in get(delta, "tool_calls") or ()]
+        over = bool(get(choice, "finish_reason"))
+        if over or calls or get(delta, "content"):
+            yield from (f"{name}/reasoning_content", f"{name}/reasoning")
+        if over or calls:
+            yield from (name, f"{name}/refusal")
+        if over:
+            yield f"{name}/tool_calls/*"
+        elif calls:  # the calls come one after the other
+            yield from (f"{name}/tool_calls/{number}" for number in range(min(calls)))
+    if isinstance(kind, str) and not is_list(choices):
+        yield from _event_ends(chunk, kind)
+
+
+def _event_ends(event: Any, kind: str) -> Iterator[str]:
+    where = _where(event)
+    if kind == "content_block_stop":
+        yield f"output/{where}/*"
+    elif kind in ("message_stop", "response.completed", "response.incomplete"):
+        yield "output/*"
+    elif kind.endswith(".done"):
+        yield f"output/{where}/{kind.removesuffix('done')}delta"
+    if not kind.endswith("delta"):  # a text that is said as a whole is over at once
+        yield f"output/{where}/{kind}/*"
+
+
+def _where(event: Any) -> str:
+    return "/".join(
         str(get(event, key) or 0)
         for key in ("index", "output_index", "content_index", "summary_index")
         if get(event, key) is not None
     )
+
+
+def _event(event: Any, kind: str) -> Iterator[tuple[str, Path, str]]:
+    """Events of Anthropic's Messages and of OpenAI's Responses."""
+    where = _where(event)
     if kind == "content_block_delta":
         delta = get(event, "delta")
         for key in ("text", "partial_json", "thinking"):

@@ -12,9 +12,9 @@ import pytest
 from guardrail import Action, Blocked, Guard, Rule, Text
 from guardrail.content import Usage
 from guardrail.flow import Outcome, guarded
+from guardrail.plan import Plan
 from guardrail.policy import Mode
 from guardrail.record import Record
-from guardrail.screening import Plan
 from guardrail.steps import Ask, Release, Step
 from guardrail.testing import CapturedRecords, ScriptedModel, fixed_detector, policy_of, rule
 from tests.core.test_flow import call, deltas, names, play, reply

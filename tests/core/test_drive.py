@@ -18,8 +18,8 @@ from guardrail.cache import Digester, MemoryCache
 from guardrail.detector import Stage
 from guardrail.drive import Pool, Pools, Runner, aplay, play
 from guardrail.flow import Outcome, screened_only
+from guardrail.plan import Loading, Plan
 from guardrail.policy import Policy
-from guardrail.screening import Loading, Plan
 from guardrail.steps import Job, Result
 from guardrail.testing import fixed_detector, policy_of, rule
 

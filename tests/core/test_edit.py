@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from guardrail import Content, Span, Text
 from guardrail.edit import apply, cut_chunks, cut_text, cuts
-from guardrail.stream import Delta, Held
 from guardrail.verdict import Edit
 
 texts = st.text(st.characters(exclude_characters="[]"), max_size=40)
@@ -45,27 +44,6 @@ def test_chunks_join_to_the_edited_whole(case: tuple[str, list[Edit]], data: st.
     new = cut_chunks(chunks, changes)
     assert len(new) == len(chunks)
     assert "".join(new) == cut_text(text, changes)
-
-
-@given(edited(), st.data())
-def test_a_held_stream_is_rewritten_chunk_by_chunk(
-    case: tuple[str, list[Edit]], data: st.DataObject
-) -> None:
-    text, edits = case
-    held, at, pieces = Held(1_000), 0, []
-    while at < len(text) or not pieces:
-        step = data.draw(st.integers(0, 5)) if at else 1
-        pieces.append(text[at : at + step])
-        held.add(Delta((("p", pieces[-1]), ("other", "o"))))
-        at += step
-        if len(pieces) > 60:
-            pieces.append(text[at:])
-            held.add(Delta((("p", pieces[-1]),)))
-            break
-    rewritten = held.rewritten(edits)
-    out = "".join(rewritten.get(i, {}).get("p", piece) for i, piece in enumerate(pieces))
-    assert out == cut_text(text, cuts(edits, "p", text))
-    assert all("other" not in texts for texts in rewritten.values())
 
 
 def test_only_the_parts_with_edits_are_changed() -> None:

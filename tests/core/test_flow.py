@@ -13,8 +13,9 @@ from guardrail.content import Box, Context, Limits, Region, Reply, Usage
 from guardrail.detector import Stage
 from guardrail.errors import PictureError
 from guardrail.flow import Flow, Outcome, guarded, screened_only
+from guardrail.plan import Plan
 from guardrail.policy import Failure, Mode, OnError, Policy, Rule, Scope
-from guardrail.screening import OUT_OF_SCOPE, STOPPED, Plan
+from guardrail.screening import OUT_OF_SCOPE, STOPPED
 from guardrail.steps import Ask, Emit, Job, Next, Release, Result, Run, Step, failure_of
 from guardrail.stream import Delta
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
@@ -30,14 +31,17 @@ def work(job: Job) -> Result:
         return Result(failure=failure_of(error, job))
 
 
-def play(flow: Flow, *answers: Any, broken: str | None = None) -> tuple[list[Step], Outcome]:
-    """Play a flow: jobs are done, Ask and Next get the given answers in turn."""
-    steps: list[Step] = []
+def play(
+    flow: Flow, *answers: Any, broken: str | None = None, steps: list[Step] | None = None
+) -> tuple[list[Step], Outcome]:
+    """Play a flow: jobs are done, Ask and Next get the given answers (or errors) in turn."""
+    steps = [] if steps is None else steps
     left = list(answers)
     answer: Any = None
     while True:
         try:
-            step = flow.send(answer)
+            failed = isinstance(answer, Exception)
+            step = flow.throw(answer) if failed else flow.send(answer)
         except StopIteration as end:
             return steps, end.value
         steps.append(step)

@@ -14,6 +14,8 @@ from guardrail.verdict import Finding, Span
 from guardrail_detectors.pii.labels import COUNTRIES, LABELS, NAMED
 
 VERSION = "1"
+WINDOW = 384  # the longest value with the words about it
+NAMES_WINDOW = 1_000  # a name is known from the sentences about it
 PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR", "AU", "JP")
 
 
@@ -51,6 +53,7 @@ def pii(
         labels=labels,
         threshold=0.5,
         model=ner,
+        window=WINDOW if ner is None else NAMES_WINDOW,
     )
     patterns = frozenset(labels) - frozenset(NAMED)
 

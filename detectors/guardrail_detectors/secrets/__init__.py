@@ -7,6 +7,7 @@ from guardrail.verdict import Finding, Span
 from guardrail_detectors.secrets.formats import LABELS
 
 VERSION = "1"
+WINDOW = 512  # the longest beginning, with the name before it, that is not known for a secret yet
 
 
 def secrets(*, kinds: list[str] | None = None) -> Detector:
@@ -18,7 +19,7 @@ def secrets(*, kinds: list[str] | None = None) -> Detector:
             `api_key` or `token`; PASSWORD for passwords in settings, in URLs and in headers.
     """
     chosen = _chosen(kinds)
-    spec = Spec(name="secrets", version=VERSION, labels=chosen, threshold=0.5)
+    spec = Spec(name="secrets", version=VERSION, labels=chosen, threshold=0.5, window=WINDOW)
 
     def run(view: View) -> list[Finding]:
         from guardrail_detectors.secrets.scan import find_secrets

@@ -1,0 +1,91 @@
+"""A policy made ready: what follows from it for every call."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from guardrail.cache import Digester
+from guardrail.content import Context, Part
+from guardrail.detector import Detector, Extractor, Stage, Window
+from guardrail.policy import Policy, Rule
+
+
+@dataclass(frozen=True)
+class Pane:
+    """The rules that have to see as much as `window` of a streamed text at once."""
+
+    window: Window
+    rules: tuple[Rule, ...]
+
+
+class Loading:
+    """Loads what a plug-in needs, once; threads that come meanwhile wait."""
+
+    def __init__(self, warm: Callable[[], object]) -> None:
+        self._warm = warm
+        self._done = False
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        """Load; where that fails, the next call tries again."""
+        if self._done:
+            return
+        with self._lock:
+            if not self._done:
+                self._warm()
+                self._done = True
+
+
+class Plan:
+    """A policy with what follows from it for every call: digests of each check's settings."""
+
+    def __init__(self, policy: Policy, digester: Digester | None = None) -> None:
+        self.policy = policy
+        self.rules = policy.active()
+        self.digester = digester or Digester()
+        self.lines = {rule.id: rule.line for rule in policy.rules}
+        self._limits = repr(policy.limits)
+        plugins: list[Detector | Extractor] = [rule.detector for rule in self.rules]
+        plugins += policy.extractors
+        self.loading = {id(plugin): Loading(plugin.warm) for plugin in plugins}
+        self.identity = {
+            rule.id: self._identify(rule.detector, rule.arguments) for rule in self.rules
+        }
+        self.extractor_identity = {
+            extractor.spec.name: self._identify(
+                extractor, policy.extractor_arguments.get(extractor.spec.name, {})
+            )
+            for extractor in policy.extractors
+        }
+        self._panes = panes_of(policy.holding())
+
+    def _identify(self, plugin: Detector | Extractor, arguments: Mapping[str, Any]) -> bytes:
+        settings = json.dumps(arguments, sort_keys=True, default=repr)
+        return self.digester.of(plugin.spec.name, plugin.spec.version, settings)
+
+    def key(self, kind: str, identity: bytes, stage: Stage, parts: Iterable[Part]) -> bytes:
+        """The cache key of a check on parts: over its settings and all that it reads."""
+        digests = [self.digester.of_part(part) for part in parts]
+        return self.digester.of(kind, identity, stage, self._limits, *digests)
+
+    def panes(self, context: Context) -> tuple[Pane, ...]:
+        """What a streamed answer waits for."""
+        return self._panes if self.policy.scope.covers(context) else ()
+
+
+def panes_of(rules: Sequence[Rule]) -> tuple[Pane, ...]:
+    """What the rules that hold a streamed answer have to see of it at once, together."""
+    bounded = tuple(rule for rule in rules if isinstance(rule.window, int))
+    sentences = tuple(rule for rule in rules if rule.window == "sentence")
+    if len(bounded) + len(sentences) < len(rules):
+        return (Pane(None, tuple(rules)),)
+    panes = []
+    if bounded:
+        panes.append(Pane(max(int(rule.window or 0) for rule in bounded), bounded))
+    if sentences:
+        panes.append(Pane("sentence", sentences))
+    return tuple(panes)
