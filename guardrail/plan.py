@@ -63,6 +63,11 @@ class Plan:
         }
         self._panes = panes_of(policy.holding())
 
+    @property
+    def holds_output(self) -> bool:
+        """Whether a streamed answer may be held back."""
+        return bool(self._panes)
+
     def _identify(self, plugin: Detector | Extractor, arguments: Mapping[str, Any]) -> bytes:
         settings = json.dumps(arguments, sort_keys=True, default=repr)
         return self.digester.of(plugin.spec.name, plugin.spec.version, settings)
