@@ -188,7 +188,7 @@ class Runner:
 
     def _shared(self, job: Job) -> Result | None:
         """What another process found, in a worker: asking it takes a moment."""
-        if self._others is None or job.key is None:
+        if self._others is None or job.key is None or not job.keep:
             return None
         started = time.time_ns()
         value = self._others.fetch(job.key)

@@ -7,6 +7,8 @@ Each file in `mistakes` has what is said of it beside it (`.txt`). After a wante
 from __future__ import annotations
 
 import json
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import jsonschema
@@ -25,6 +27,22 @@ from guardrail.testing import fixed_detector
 HERE = Path(__file__).parent
 MISTAKES = sorted((HERE / "mistakes").glob("*.yaml"))
 SCHEMA = HERE / "policy.schema.json"
+
+
+def shipped_plugins() -> Registry:
+    """The plug-ins of this checkout, also where another state of it was installed."""
+    groups = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    kinds = [
+        {
+            name: EntryPoint(name, value, f"guardrail.{kind}").load()
+            for name, value in groups["entry-points"][f"guardrail.{kind}"].items()
+        }
+        for kind in ("detectors", "extractors")
+    ]
+    return Registry(*kinds)
+
+
+SHIPPED_PLUGINS = shipped_plugins()
 
 
 def said_of(path: Path) -> str:
@@ -49,12 +67,12 @@ def test_shipped_policies_load_and_fit_the_schema(name: str) -> None:
     assert policy.rules
     assert policy.tests
     text = (policies_folder() / f"{name}.yaml").read_text("utf-8")
-    jsonschema.Draft202012Validator(policy_schema()).validate(yaml.safe_load(text))
+    jsonschema.Draft202012Validator(policy_schema(SHIPPED_PLUGINS)).validate(yaml.safe_load(text))
 
 
 def test_the_schema_is_the_one_that_editors_have() -> None:
-    jsonschema.Draft202012Validator.check_schema(policy_schema())
-    assert policy_schema() == json.loads(SCHEMA.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(policy_schema(SHIPPED_PLUGINS))
+    assert policy_schema(SHIPPED_PLUGINS) == json.loads(SCHEMA.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
@@ -82,7 +100,7 @@ def test_the_schema_allows_nothing_that_is_refused_for_its_form(path: Path) -> N
     }
     if path.stem not in formal:
         return
-    validator = jsonschema.Draft202012Validator(policy_schema())
+    validator = jsonschema.Draft202012Validator(policy_schema(SHIPPED_PLUGINS))
     assert not validator.is_valid(yaml.safe_load(path.read_text("utf-8")))
 
 
@@ -208,7 +226,7 @@ def test_any_text_loads_or_is_refused(tmp_path_factory: pytest.TempPathFactory, 
 def write_golden() -> None:
     for path in MISTAKES:
         path.with_suffix(".txt").write_text(said_of(path), "utf-8")
-    SCHEMA.write_text(json.dumps(policy_schema(), indent=2) + "\n", "utf-8")
+    SCHEMA.write_text(json.dumps(policy_schema(SHIPPED_PLUGINS), indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
