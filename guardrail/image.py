@@ -55,6 +55,7 @@ class Picture:
             self.trailing_bytes = max(0, len(data) - end) if end else 0
             self.frames: int = self._count_frames(counted)
             self._first = self._decode(0)
+            self.transparent: bool = self._file.has_transparency_data
         self.width, self.height = self._first.size
 
     @property
@@ -88,6 +89,21 @@ class Picture:
         scale = max_side / max(shown.size)
         size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
         return shown.resize(size, reducing_gap=2.0)
+
+    def over(self, background: int | None, frame: int = 0) -> Pillow.Image:
+        """A frame as shown on a grey background (0 to 255), or with its transparency left out.
+
+        The same as `rgb` where nothing is transparent.
+        """
+        from PIL import ImageOps
+
+        with self._lock, _damage(self._part):
+            if not self.transparent:
+                return self.rgb(frame=frame)
+            self._file.seek(frame)
+            _check_pixels(*self._file.size, self._part, self._limits)
+            self._file.load()
+            return _to_rgb(ImageOps.exif_transpose(self._file), background)
 
     def sampled(self) -> tuple[int, ...]:
         """The frames to look at: at most `limits.max_frames`, spread evenly, first and last."""
@@ -258,7 +274,7 @@ def _check_pixels(width: int, height: int, part: str, limits: Limits) -> None:
         )
 
 
-def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
+def _to_rgb(picture: Pillow.Image, background: int | None = 255) -> Pillow.Image:
     from PIL import Image as Pillow
 
     if picture.mode == "RGB":
@@ -267,7 +283,9 @@ def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
         return _deep_grey(picture)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
-        paper = Pillow.new("RGB", layer.size, (255, 255, 255))
+        if background is None:
+            return Pillow.merge("RGB", layer.split()[:3])
+        paper = Pillow.new("RGB", layer.size, (background,) * 3)
         paper.paste(layer, mask=layer.getchannel("A"))
         return paper
     return picture.convert("RGB")

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from statistics import median
+from typing import Literal
 
 from guardrail.content import Box, Image, Region, Text
+
+ALIKE = 0.8  # share of characters in common of two readings of one line
+
+Way = Literal["level", "over", "down", "up", "mirrored"]
+
+# How a box lies to somebody who turns the picture so that its letters stand upright.
+_FRAMES: Mapping[Way, Callable[[Box], Box]] = {
+    "level": lambda box: box,
+    "over": lambda box: Box(-box.x1, -box.y1, -box.x0, -box.y0),
+    "down": lambda box: Box(box.y0, -box.x1, box.y1, -box.x0),
+    "up": lambda box: Box(-box.y1, box.x0, -box.y0, box.x1),
+    "mirrored": lambda box: Box(-box.x1, box.y0, -box.x0, box.y1),
+}
+
+
+def _stacked(box: Box) -> Box:
+    """The same for letters that stand one under the other, in columns from left to right."""
+    return Box(box.y0, box.x0, box.y1, box.x1)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line that was read, and where it stands in the picture."""
+    """A line that was read, and where it stands in the picture.
+
+    `way` says how it runs: level, upside down, from top to bottom, from bottom to top, or as in
+    a mirror.
+    """
 
     text: str
     box: Box
     confidence: float = 1.0
     frame: int = 0
+    way: Way = "level"
 
     @property
     def height(self) -> int:
@@ -28,26 +53,76 @@ class Line:
         return replace(self, frame=frame)
 
 
-def as_text(image: Image, lines: Iterable[Line]) -> list[Text]:
-    """One text with a region for each line, or none where nothing was read."""
+def is_covered(box: Box, lines: Iterable[Line]) -> bool:
+    """Whether most of a box lies in one of the lines."""
+    area = (box.x1 - box.x0) * (box.y1 - box.y0)
+    for line in lines:
+        across = min(box.x1, line.box.x1) - max(box.x0, line.box.x0)
+        down = min(box.y1, line.box.y1) - max(box.y0, line.box.y0)
+        if across > 0 and down > 0 and across * down > 0.5 * area:
+            return True
+    return False
+
+
+def is_known(line: Line, others: Iterable[Line]) -> bool:
+    """Whether one of the others stands in the same place of the same frame and says the same."""
+    said = line.text.casefold()
+    return any(
+        known.frame == line.frame
+        and (is_covered(line.box, [known]) or is_covered(known.box, [line]))
+        and SequenceMatcher(None, said, known.text.casefold(), False).ratio() >= ALIKE
+        for known in others
+    )
+
+
+def as_text(image: Image, lines: Iterable[Line], source: str = "ocr") -> list[Text]:
+    """One text with a region for each line, or none where nothing was read.
+
+    Lines that run another way than level make a second text, from the source "image:turned".
+    """
+    found = list(lines)
+    level = [line for line in found if line.way == "level"]
+    turned = [line for line in found if line.way != "level"]
+    ways = [[line for line in turned if line.way == way] for way in _FRAMES]
+    columns = [_laid(line, _stacked) for line in ways[2]] if len(ways[2]) > 1 else []
+    laid = [[_laid(line, _FRAMES[line.way]) for line in lines] for lines in ways]
+    texts = [
+        _joined(image, source, [[_Laid(line, line) for line in level]]),
+        _joined(image, "turned", [*laid, columns]),
+    ]
+    return [text for text in texts if text is not None]
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """A line and how it lies in the frame in which it is read."""
+
+    line: Line
+    lying: Line
+
+
+def _laid(line: Line, frame: Callable[[Box], Box]) -> _Laid:
+    return _Laid(line, replace(line, box=frame(line.box)))
+
+
+def _joined(image: Image, source: str, groups: Sequence[Sequence[_Laid]]) -> Text | None:
     pieces: list[str] = []
     regions: list[Region] = []
     at = 0
-    by_frame: dict[int, list[Line]] = {}
-    for line in lines:
-        by_frame.setdefault(line.frame, []).append(line)
-    for frame in sorted(by_frame):
-        for row in rows(by_frame[frame]):
-            for place, line in enumerate(row):
-                pieces.append(line.text)
-                regions.append(Region(at, at + len(line.text), line.box, frame))
-                at += len(line.text) + 1
-                pieces.append("\n" if place == len(row) - 1 else " ")
+    for group in groups:
+        of = {id(laid.lying): laid.line for laid in group}
+        for frame in sorted({laid.line.frame for laid in group}):
+            for row in rows([laid.lying for laid in group if laid.line.frame == frame]):
+                for place, lying in enumerate(row):
+                    line = of[id(lying)]
+                    pieces.append(line.text)
+                    regions.append(Region(at, at + len(line.text), line.box, frame))
+                    at += len(line.text) + 1
+                    pieces.append("\n" if place == len(row) - 1 else " ")
     if not pieces:
-        return []
-    name = f"{image.name}#ocr"
-    text = "".join(pieces[:-1])
-    return [Text(text, name, image.role, "image:ocr", image.name, tuple(regions))]
+        return None
+    name, text = f"{image.name}#{source}", "".join(pieces[:-1])
+    return Text(text, name, image.role, f"image:{source}", image.name, tuple(regions))
 
 
 def rows(lines: Sequence[Line]) -> list[list[Line]]:

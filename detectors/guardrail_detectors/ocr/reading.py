@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box
 from guardrail_detectors.ocr.engines import HEIGHT, Engine
-from guardrail_detectors.ocr.page import Line
+from guardrail_detectors.ocr.page import Line, Way
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,44 +23,64 @@ LONG = 480  # pixels of width at height 48 from which a line counts as long
 TILE_FROM = 2.2  # pictures this many times larger than max_side are looked through in tiles, too
 TILES = 3  # along the longer side at most: beyond that the picture is scaled down
 MAX_WIDTH = 4_800
+STANDING = 1.5  # a box so many times taller than wide holds a line that stands
 _DIGIT = re.compile(r"\d")
 SHORT_NOISE = 0.8  # confidence that a text of one or two characters must have
+# Lines read the wrong way round come out with a confidence between 0.4 and 0.85. Below the first
+# of these a line is tried turned and mirrored; that was right if it gives the third, and is
+# worth an exact reading if the cheap one gives the second.
+DOUBTFUL, HOPEFUL, RIGHT = 0.85, 0.75, 0.9
 
 
-def read_picture(
-    picture: Pillow.Image, engine: Engine, max_side: int, min_confidence: float
-) -> Iterator[Line]:
-    """The lines of a picture, in no order."""
+def read_picture(picture: Pillow.Image, engine: Engine, max_side: int) -> Iterator[Line]:
+    """The lines of a picture, in no order, however sure the model is of them."""
     import numpy as np
 
     pixels = np.asarray(picture)[..., ::-1]
-    for corners in _find(pixels, engine, max_side):
-        line = _upright(pixels, corners)
-        text, mean = _read(line, engine)
-        text = text.strip()
-        needed = max(min_confidence, SHORT_NOISE) if len(text) <= 2 else min_confidence
-        if text and mean >= needed:
-            yield Line(text, _box(corners, picture.size), mean)
+    for corners in find_lines(pixels, engine, max_side):
+        yield read_line(*upright(pixels, corners), box_of(corners, picture.size), engine)
 
 
-def _find(pixels: Array, engine: Engine, max_side: int) -> list[Array]:
+def is_sure(line: Line, min_confidence: float) -> bool:
+    """Whether there is text and the model is sure enough of it; of very short text, more so."""
+    short = len(line.text) <= 2
+    return bool(line.text) and line.confidence >= max(min_confidence, SHORT_NOISE * short)
+
+
+def read_line(pixels: Array, stands: bool, box: Box, engine: Engine) -> Line:
+    """Read a line as `upright` cut it out: as it is or, in doubt, turned or mirrored."""
+    text, mean = _read(pixels, engine)
+    way: Way = "down" if stands else "level"
+    if mean < DOUBTFUL and pixels.shape[1] >= 2 * pixels.shape[0]:
+        others: list[tuple[Way, Array]] = [
+            ("up" if stands else "over", pixels[::-1, ::-1]),
+            ("mirrored", pixels[:, ::-1]),
+        ]
+        for other, turned in others:
+            said, sure = _read(turned, engine, least=HOPEFUL)
+            if sure >= max(RIGHT, mean + 0.05) and len(said.strip()) > 2:
+                text, mean, way = said, sure, other
+    return Line(text.strip(), box, mean, way=way)
+
+
+def find_lines(pixels: Array, engine: Engine, max_side: int) -> list[Array]:
     """The corners of all lines: in the picture as a whole, and in tiles of a large one."""
     height, width = pixels.shape[:2]
-    small, scale = _shrunk(pixels, max_side)
+    small, scale = shrunk_to(pixels, max_side)
     found = [corners / scale for corners in engine.find(small)]
     if scale * TILE_FROM >= 1:
         return found
     side = max(max_side, ceil(max(height, width) / (TILES - (TILES - 1) / 8)))
     for x, y in _tiles(width, height, side):
-        tile, shrunk = _shrunk(pixels[y : y + side, x : x + side], max_side)
+        tile, shrunk = shrunk_to(pixels[y : y + side, x : x + side], max_side)
         for corners in engine.find(tile):
             moved = corners / shrunk + (x, y)
-            if not any(_covers(known, moved) for known in found):
+            if not any(covers(known, moved) for known in found):
                 found.append(moved)
     return found
 
 
-def _shrunk(pixels: Array, max_side: int) -> tuple[Array, float]:
+def shrunk_to(pixels: Array, max_side: int) -> tuple[Array, float]:
     """The picture with its longer side at most `max_side`, and the scale."""
     import cv2
 
@@ -79,7 +99,7 @@ def _tiles(width: int, height: int, side: int) -> Iterator[tuple[int, int]]:
             yield min(x, max(0, width - side)), min(y, max(0, height - side))
 
 
-def _covers(known: Array, new: Array) -> bool:
+def covers(known: Array, new: Array) -> bool:
     """Whether most of the new box lies in the known one."""
     low = [max(a, b) for a, b in zip(known.min(axis=0), new.min(axis=0), strict=True)]
     high = [min(a, b) for a, b in zip(known.max(axis=0), new.max(axis=0), strict=True)]
@@ -88,8 +108,8 @@ def _covers(known: Array, new: Array) -> bool:
     return bool(shared > 0.5 * width * height)
 
 
-def _upright(pixels: Array, corners: Array) -> Array:
-    """The line cut out, set level, and turned if it stands."""
+def upright(pixels: Array, corners: Array) -> tuple[Array, bool]:
+    """The line cut out and set level; turned to the left if it stands, and whether it does."""
     import cv2
     import numpy as np
 
@@ -101,20 +121,22 @@ def _upright(pixels: Array, corners: Array) -> Array:
     line = cv2.warpPerspective(
         pixels, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.rot90(line) if line.shape[0] >= 1.5 * line.shape[1] else line
+    stands = line.shape[0] >= STANDING * line.shape[1]
+    return (np.rot90(line) if stands else line), stands
 
 
-def _read(line: Array, engine: Engine) -> tuple[str, float]:
+def _read(line: Array, engine: Engine, least: float = 0.0) -> tuple[str, float]:
     """Read small first: a long line squeezed, a short one in 8 bits, and exactly only in doubt.
 
     Squeezing merges repeated characters, which no confidence shows: numbers are never left to it.
+    A line whose first reading stays under `least` is not read again.
     """
     width = HEIGHT * line.shape[1] / line.shape[0]
     long = width >= LONG
     text, mean = engine.skim(_resized(line, width * SQUEEZE if long else width))
     if long and mean >= SURE and _DIGIT.search(text):
         text, mean = engine.skim(_resized(line, width))
-    if mean >= SURE:
+    if mean >= SURE or mean < least:
         return text, mean
     return engine.read(_resized(line, width))
 
@@ -128,7 +150,7 @@ def _resized(line: Array, width: float) -> Array:
     return resized
 
 
-def _box(corners: Array, size: tuple[int, int]) -> Box:
+def box_of(corners: Array, size: tuple[int, int]) -> Box:
     (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
     return Box(
         max(0, int(x0)), max(0, int(y0)), min(size[0], int(x1) + 1), min(size[1], int(y1) + 1)

@@ -1,0 +1,67 @@
+"""What several extractors need of one picture, worked out once."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+from guardrail.content import Image
+from guardrail_detectors.ocr.engines import Engine, load_engine
+from guardrail_detectors.ocr.page import Line
+from guardrail_detectors.ocr.reading import is_sure, read_picture
+
+EngineName = Literal["rapidocr", "paddleocr"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How pictures are read. `max_side` in pixels, `min_confidence` in [0, 1]."""
+
+    engine: EngineName
+    max_side: int
+    min_confidence: float
+    threads: int
+
+    def __post_init__(self) -> None:
+        if not 320 <= self.max_side <= 4096:
+            raise ValueError("max_side: from 320 to 4096")
+        if not 0 <= self.min_confidence <= 1:
+            raise ValueError("min_confidence: from 0 to 1")
+        if self.threads < 1:
+            raise ValueError("threads: must be at least 1")
+
+    @property
+    def model(self) -> str:
+        """The weights, for reports."""
+        return f"PP-OCRv6 small ({self.engine})"
+
+    def load(self) -> Engine:
+        """The engine, loaded once a process."""
+        return load_engine(self.engine, self.threads)
+
+    def plain(self, image: Image, frame: int) -> list[Line]:
+        """The lines of a frame as it is, also those that nobody can be sure of."""
+        with _guard:
+            memo = _memos.setdefault(image.picture, _Memo())
+        key = (self.engine, self.max_side, self.threads, frame)
+        with memo.lock:
+            if key not in memo.lines:
+                picture = image.picture.rgb(frame=frame)
+                memo.lines[key] = list(read_picture(picture, self.load(), self.max_side))
+            return memo.lines[key]
+
+    def sure(self, lines: list[Line]) -> list[Line]:
+        """Those lines whose text the model is sure enough of."""
+        return [line for line in lines if is_sure(line, self.min_confidence)]
+
+
+class _Memo:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.lines: dict[object, list[Line]] = {}
+
+
+_guard = threading.Lock()
+_memos: WeakKeyDictionary[object, _Memo] = WeakKeyDictionary()
