@@ -239,7 +239,9 @@ class PolicyFile(_Entry):
     limits: LimitsEntry = LimitsEntry()
     unscreenable: UnscreenableEntry = UnscreenableEntry()
     proxy: ProxyEntry = ProxyEntry()
-    extract: dict[str, dict[str, Any] | None] = {"ocr": {}, "qr": {}}
+    extract: dict[str, dict[str, Any] | None] = {
+        name: {} for name in ("ocr", "hidden", "scaled", "alpha", "thumbnail", "metadata", "qr")
+    }
     rules: list[RuleEntry]
     tests: list[TestEntry] = []
     changelog: str | list[str] | None = None

@@ -151,6 +151,7 @@ def _resized(line: Array, width: float) -> Array:
 
 
 def box_of(corners: Array, size: tuple[int, int]) -> Box:
+    """The box around four corners, within a picture of a size (width, height)."""
     (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
     return Box(
         max(0, int(x0)), max(0, int(y0)), min(size[0], int(x1) + 1), min(size[1], int(y1) + 1)

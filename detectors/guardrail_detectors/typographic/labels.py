@@ -53,7 +53,9 @@ def find_labels(picture: Pillow.Image, text: Text) -> Iterator[Label]:
 
 def _is_name(line: str) -> bool:
     words = line.split()
-    return 1 <= len(words) <= WORDS and bool(re.fullmatch(r"[^\W\d_][^\W_]*(?:[ '-][^\W_]+)*", line))
+    return 1 <= len(words) <= WORDS and bool(
+        re.fullmatch(r"[^\W\d_][^\W_]*(?:[ '-][^\W_]+)*", line)
+    )
 
 
 def _busy(pixels: Array) -> float:

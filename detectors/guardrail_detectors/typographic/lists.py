@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ITEM = re.compile(r"^\W{0,2}(?:(?:step|item|schritt|paso|étape|passo|шаг)\s*)?([1-9]|[a-e])\s?[.):、]?\W{0,3}$", re.IGNORECASE)
+_ITEM = re.compile(
+    r"^\W{0,2}(?:(?:step|item|schritt|paso|étape|passo|шаг)\s*)?"
+    r"([1-9]|[a-e])\s?[.):、]?\W{0,3}$",
+    re.IGNORECASE,
+)
 _MOST = 400  # characters of a heading
 
 _COMPLETE = re.compile(
