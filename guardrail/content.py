@@ -185,7 +185,7 @@ class Usage:
 
     def updated(self, newer: Usage) -> Usage:
         """The counts of `newer` where it has them."""
-        if newer == _UNKNOWN:
+        if newer is self or newer == _UNKNOWN:
             return self
         return Usage(
             *(

@@ -208,7 +208,7 @@ class _Channel:
     def _window(self, number: int, window: int) -> Slice | None:
         settled, new = self.settled[number], self.length - self._looked[number]
         held = self.length - settled
-        if not self.ended and new < max(STRIDE, window // 2, held // 4):
+        if not self.ended and new < max(STRIDE, window // 4, held // 4):
             return None
         self._looked[number] = self.length
         limit = self.length if self.ended else self._before(self.length, window)

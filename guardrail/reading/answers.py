@@ -79,8 +79,13 @@ def reply_of(value: Any, texts: Sequence[Text]) -> Reply:
     )
 
 
+UNKNOWN = Usage()
+
+
 def usage_of(usage: Any) -> Usage:
     """Token counts in the names of either client."""
+    if usage is None:
+        return UNKNOWN
 
     def count(*names: str) -> int | None:
         for name in names:

@@ -18,6 +18,10 @@ _ABSENT = object()
 
 def field(value: Any, key: str) -> Any:
     """A dict's item or an object's attribute, None where there is none."""
+    if type(value) is dict:
+        return value.get(key)
+    if value is None:
+        return None
     if isinstance(value, Mapping):
         return value.get(key)
     return getattr(value, key, None) if is_record(value) else None
@@ -32,8 +36,8 @@ def is_record(value: Any) -> bool:
 
 def is_list(value: Any) -> bool:
     """Whether a value is a list of items rather than text or bytes."""
-    return isinstance(value, Sequence) and not isinstance(
-        value, (str, bytes, bytearray, memoryview)
+    return type(value) in (list, tuple) or (
+        isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
     )
 
 
