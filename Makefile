@@ -6,7 +6,7 @@ EXTRAS := paddleocr,transformers,ner,proxy,pdf,redis,test,lint
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test slow lint types bench wheel clean help
+.PHONY: demo test slow lint types bench bench-streams wheel clean help
 
 help:
 	@echo "make demo    draw some pictures and run them through a guarded call"
@@ -33,6 +33,9 @@ types: $(TEST)/.ready
 
 bench: $(BASE)/.ready
 	OMP_NUM_THREADS=1 $(BASE)/bin/python -m tests.bench
+
+bench-streams: $(BASE)/.ready
+	OMP_NUM_THREADS=1 $(BASE)/bin/python -m tests.bench.streams
 
 wheel: $(TEST)/.ready
 	PYTHON="$(PYTHON)" bash .ci/wheel

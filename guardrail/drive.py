@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guardrail.cache import Cache, SharedCache
 from guardrail.content import Part, Reply
@@ -27,18 +27,25 @@ from guardrail.record import Record
 from guardrail.steps import (
     Abandoned,
     Ask,
+    Cancel,
     Emit,
     Job,
     Next,
     Release,
     Result,
     Run,
+    Start,
+    Wait,
     failure_of,
 )
 from guardrail.stream import Delta
 from guardrail.verdict import Status
 
+if TYPE_CHECKING:
+    import asyncio
+
 START_S = 60.0  # a check may wait so long for its model to load and for a worker to be free
+CANCEL_S = 5.0  # how long a model call that is given up may take to end
 NICE = 5  # what the threads for pictures add to the process's niceness
 
 
@@ -329,6 +336,10 @@ def run(flow: Flow, runner: Runner, caller: Caller) -> Generator[Any, None, Outc
                         answer = caller.ask(changed)
                         if answer is None:
                             yield OPENED
+                    case Wait():
+                        answer = caller.ask({})
+                        if answer is None:
+                            yield OPENED
                     case Next():
                         answer = caller.take()
                     case Release():
@@ -350,6 +361,10 @@ async def arun(
     flow: Flow, runner: Runner, caller: AsyncCaller, end: Callable[[Outcome], None]
 ) -> AsyncGenerator[Any, None]:
     """The same on an event loop; the outcome goes to `end`, as async generators return nothing."""
+    import asyncio
+
+    asking: asyncio.Future[tuple[Reply | None, list[Delta | None]]] | None = None
+    first: list[Delta | None] = []
     send: Callable[[], Any] = partial(next, flow)
     try:
         while True:
@@ -367,6 +382,17 @@ async def arun(
                         answer = await caller.ask(changed)
                         if answer is None:
                             yield OPENED
+                    case Start():
+                        asking = asyncio.ensure_future(_ahead(caller))
+                    case Wait():
+                        assert asking is not None, "Start comes before Wait"
+                        answer, first = await asking
+                        if answer is None:
+                            yield OPENED
+                    case Cancel():
+                        await _cancelled(asking)
+                    case Next() if first:
+                        answer = first.pop()
                     case Next():
                         answer = await caller.take()
                     case Release():
@@ -381,7 +407,26 @@ async def arun(
             else:
                 send = partial(flow.send, answer)
     finally:
+        await _cancelled(asking)
         await caller.close()
+
+
+async def _ahead(caller: AsyncCaller) -> tuple[Reply | None, list[Delta | None]]:
+    """The answer, or the first chunk of it: an async generator only begins when that is taken."""
+    reply = await caller.ask({})
+    return reply, [] if reply is not None else [await caller.take()]
+
+
+async def _cancelled(asking: asyncio.Future[Any] | None) -> None:
+    """Give up a call that was begun, if it is still under way."""
+    if asking is None:
+        return
+    import asyncio
+
+    asking.cancel()
+    await asyncio.wait([asking], timeout=CANCEL_S)
+    if asking.done() and not asking.cancelled():
+        asking.exception()
 
 
 def play(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:

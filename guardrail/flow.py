@@ -3,7 +3,7 @@
 A flow is a generator: it yields what it needs (see `steps`) and is sent the answer:
 
     screen input   (screening.py: limits, typed text, pictures, the text found in them)
-    ask the model, with the edits made
+    ask the model, with the edits made   (with `overlap` this begins before the screening)
     check output   (the same waves over the parts of the answer)
     ask again, with a note, as often as the rules that hit want it
     emit the record
@@ -26,7 +26,7 @@ from guardrail.plan import Pane, Plan
 from guardrail.policy import Failure
 from guardrail.record import Record, StageRecord
 from guardrail.screening import Screened, screen
-from guardrail.steps import Abandoned, Ask, Emit, Next, Step
+from guardrail.steps import Abandoned, Ask, Cancel, Emit, Next, Start, Step, Wait
 from guardrail.stream import Delta, Stream
 from guardrail.verdict import Verdict
 from guardrail.watch import look
@@ -80,13 +80,20 @@ def _recorded(book: _Book, steps: Callable[[_Book], Generator[Step, Any, Screene
 
 
 def _guarded(book: _Book) -> Generator[Step, Any, Screened]:
+    if overlaps := book.plan.policy.overlap:
+        yield from book.start()
     screened = yield from book.screen(Stage.INPUT, book.call.content)
     if screened.verdict.action.stops:
+        if overlaps:
+            yield Cancel()
         return screened
     prompt, changed = asked_text(screened.content), dict(screened.changed)
     while True:
-        asked = None if prompt is None else len(book.asks)
-        reply = yield from book.ask(changed)
+        if overlaps:
+            reply, overlaps = (yield from book.wait()), False
+        else:
+            reply = yield from book.ask(changed)
+        asked = None if prompt is None else len(book.asks) - 1
         if reply is None:
             checked = yield from _streamed(book, asked)
         else:
@@ -177,9 +184,21 @@ class _Book:
         return screened
 
     def ask(self, changed: Mapping[str, Part]) -> Generator[Step, Any, Reply | None]:
+        self._asking()
+        return self._replied((yield Ask(dict(changed))))
+
+    def start(self) -> Generator[Step, Any, None]:
+        self._asking()
+        yield Start()
+
+    def wait(self) -> Generator[Step, Any, Reply | None]:
+        return self._replied((yield Wait()))
+
+    def _asking(self) -> None:
         self.spent, self.heard = self.spent + self.heard.usage, Reply()
         self.asks.append((time.time_ns(), time.time_ns()))
-        reply: Reply | None = yield Ask(dict(changed))
+
+    def _replied(self, reply: Reply | None) -> Reply | None:
         self._answered()
         self.heard = reply or Reply()
         return reply

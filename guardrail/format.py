@@ -237,6 +237,7 @@ class PolicyFile(_Entry):
     timeout_ms: TimeoutForm = TimeoutEntry()
     scope: ScopeEntry = ScopeEntry()
     limits: LimitsEntry = LimitsEntry()
+    overlap: bool = False
     unscreenable: UnscreenableEntry = UnscreenableEntry()
     proxy: ProxyEntry = ProxyEntry()
     extract: dict[str, dict[str, Any] | None] = {

@@ -98,8 +98,24 @@ class _Build:
         rules = [self._rule(i, rule, bool(extractors)) for i, rule in enumerate(entry.rules)]
         self._unique_ids(entry)
         tests = [self._test(i, entry) for i in range(len(entry.tests))]
+        policy = self._assembled(entry, [rule for rule in rules if rule is not None])
+        for rule in policy.changing() if entry.overlap else ():
+            self._add(
+                ("overlap",),
+                f"the rule {rule.id!r} may change what is asked, so it has to run before",
+                "leave out overlap, or the rule's redact and replace on input, system and tool",
+            )
         if self.mistakes:
             raise PolicyError(sorted(self.mistakes, key=lambda mistake: mistake.line))
+        return replace(
+            policy,
+            overlap=entry.overlap,
+            extractors=tuple(extractors),
+            extractor_arguments=extractor_arguments,
+            tests=tuple(tests),
+        )
+
+    def _assembled(self, entry: PolicyFile, rules: Sequence[Rule]) -> Policy:
         return Policy(
             id=entry.policy.id,
             version=entry.policy.version,
@@ -111,10 +127,7 @@ class _Build:
             limits=Limits(**entry.limits.model_dump()),
             unscreenable=Unscreenable(**entry.unscreenable.model_dump()),
             proxy=Proxying(**entry.proxy.model_dump()),
-            extractors=tuple(extractors),
-            extractor_arguments=extractor_arguments,
-            rules=tuple(rule for rule in rules if rule is not None),
-            tests=tuple(tests),
+            rules=tuple(rules),
         )
 
     def _look_at_sound_rules(self) -> None:

@@ -147,6 +147,10 @@ class Rule:
         seen = self.sees(Text("", role="assistant", source="model"))
         return seen and strictest is not None and strictest > Action.FLAG
 
+    def redacts(self) -> bool:
+        """Whether it may change content."""
+        return any(action is Action.REDACT for steps in self.levels.values() for action, _ in steps)
+
     def level(self, finding: Finding) -> tuple[Action, float | None]:
         """The strictest action whose threshold is at most the finding's score."""
         reached: tuple[Action, float | None] = (Action.ALLOW, None)
@@ -194,7 +198,11 @@ class PolicyTest:
 
 @dataclass(frozen=True)
 class Policy:
-    """A loaded policy. `digest` is the sha256 of the file it came from."""
+    """A loaded policy. `digest` is the sha256 of the file it came from.
+
+    With `overlap` the model is asked while the input is still being screened (on an event loop);
+    ValueError where a rule may change what it is to be asked.
+    """
 
     id: str
     version: str = "1"
@@ -204,6 +212,7 @@ class Policy:
     timeouts: Timeouts = Timeouts()
     scope: Scope = Scope()
     limits: Limits = Limits()
+    overlap: bool = False
     unscreenable: Unscreenable = Unscreenable()
     proxy: Proxying = Proxying()
     extractors: tuple[Extractor, ...] = ()
@@ -212,6 +221,20 @@ class Policy:
     tests: tuple[PolicyTest, ...] = ()
     file: str | None = None
     digest: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.overlap and (changing := self.changing()):
+            raise ValueError(f"overlap: the rule {changing[0].id!r} may change what is asked")
+
+    def changing(self) -> tuple[Rule, ...]:
+        """The rules that may change what the model is asked."""
+        return tuple(
+            rule
+            for rule in self.active()
+            if self.mode_of(rule) is Mode.ENFORCE
+            and not all(where.startswith("output") for where in rule.when)
+            and rule.redacts()
+        )
 
     def mode_of(self, rule: Rule) -> Mode:
         """The weaker of the rule's own mode and the policy's."""

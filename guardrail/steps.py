@@ -66,6 +66,22 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Begin to call the model as it was asked, and go on; where nothing runs beside the flow, the
+    call begins with Wait. Nothing of the answer may leave before that."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Wait for the answer to the call that Start began; answered as Ask is."""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Give up the call that Start began."""
+
+
+@dataclass(frozen=True)
 class Next:
     """Take the next chunk of the stream; the answer is a Delta, or None at the end."""
 
@@ -85,7 +101,7 @@ class Emit:
     record: Record
 
 
-Step = Run | Ask | Next | Release | Emit
+Step = Run | Ask | Start | Wait | Cancel | Next | Release | Emit
 
 
 class Abandoned(Exception):

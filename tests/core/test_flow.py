@@ -16,7 +16,7 @@ from guardrail.flow import Flow, Outcome, guarded, screened_only
 from guardrail.plan import Plan
 from guardrail.policy import Failure, Mode, OnError, Policy, Rule, Scope
 from guardrail.screening import OUT_OF_SCOPE, STOPPED
-from guardrail.steps import Ask, Emit, Job, Next, Release, Result, Run, Step, failure_of
+from guardrail.steps import Ask, Emit, Job, Next, Release, Result, Run, Step, Wait, failure_of
 from guardrail.stream import Delta
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
 from guardrail.verdict import Area, Span
@@ -53,7 +53,7 @@ def play(
                 else work(job)
                 for job in step.jobs
             )
-        elif isinstance(step, (Ask, Next)):
+        elif isinstance(step, (Ask, Wait, Next)):
             answer = left.pop(0)
 
 
