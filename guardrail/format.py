@@ -223,6 +223,7 @@ class TestEntry(_Entry):
     images: list[str] | None = None
     output: str | None = None
     tool: str | None = None
+    system: str | None = None
     expect: ActionName | dict[str, ActionName]
     description: str | None = None
 

@@ -212,12 +212,13 @@ class Guard:
         prompt: str | None = None,
         images: Any = None,
         system: str | None = None,
+        tool: str | None = None,
         processor: Any = None,
         context: Context | None = None,
         thorough: bool = False,
     ) -> Screening:
         """Check an answer; the input beside it is for reference only and not screened."""
-        call = self._call(prompt, images, None, system, None, context)
+        call = self._call(prompt, images, tool, system, None, context)
         return self._play(call, Stage.OUTPUT, _answer(output, processor), thorough)
 
     async def acheck(
@@ -227,12 +228,13 @@ class Guard:
         prompt: str | None = None,
         images: Any = None,
         system: str | None = None,
+        tool: str | None = None,
         processor: Any = None,
         context: Context | None = None,
         thorough: bool = False,
     ) -> Screening:
         """`check` on an event loop."""
-        call = self._call(prompt, images, None, system, None, context)
+        call = self._call(prompt, images, tool, system, None, context)
         return await self._aplay(call, Stage.OUTPUT, _answer(output, processor), thorough)
 
     def warm(self) -> None:

@@ -331,8 +331,9 @@ class _Build:
     def _test(self, index: int, policy: PolicyFile) -> PolicyTest:
         entry, path = policy.tests[index], ("tests", index)
         images = [*([entry.image] if entry.image else []), *(entry.images or [])]
-        if not images and entry.prompt is None and entry.output is None and entry.tool is None:
-            self._add(path, "nothing to test", "add prompt, image, tool or output")
+        texts = (entry.prompt, entry.output, entry.tool, entry.system)
+        if not images and all(text is None for text in texts):
+            self._add(path, "nothing to test", "add prompt, image, tool, system or output")
         rules = entry.expect if isinstance(entry.expect, dict) else {}
         for rule_id in rules:
             known = [LIMITS_RULE, *(rule.id for rule in policy.rules)]
@@ -347,6 +348,7 @@ class _Build:
             images=tuple(str(self.folder / image) for image in images),
             output=entry.output,
             tool=entry.tool,
+            system=entry.system,
             expect=_action(entry.expect) if isinstance(entry.expect, str) else None,
             expect_rules={name: _action(action) for name, action in rules.items()},
             line=self.document.line(path),

@@ -191,6 +191,7 @@ class PolicyTest:
     images: tuple[str, ...]
     output: str | None
     tool: str | None
+    system: str | None
     expect: Action | None
     expect_rules: Mapping[str, Action]
     line: int

@@ -30,6 +30,7 @@ from guardrail.cli.common import (
     help="A picture; may be given several times.",
 )
 @click.option("--tool", help="The result of a tool.")
+@click.option("--system", help="The system prompt.")
 @click.option("--output", help="The model's answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @records_option
@@ -38,6 +39,7 @@ def check(
     prompt: str | None,
     images: tuple[Path, ...],
     tool: str | None,
+    system: str | None,
     output: str | None,
     as_json: bool,
     records: Path | None,
@@ -51,16 +53,18 @@ def check(
     from guardrail.errors import ContentError
     from guardrail.record import JsonLinesSink
 
-    if prompt is None and tool is None and output is None and not images:
-        fail("nothing to check: give --prompt, --image, --tool or --output")
+    given = any(text is not None for text in (prompt, tool, system)) or bool(images)
+    if not given and output is None:
+        fail("nothing to check: give --prompt, --image, --tool, --system or --output")
     guard = load_guard(policy, JsonLinesSink(records_file(records)))
     pictures = list(images) or None
     done = []
     try:
-        if prompt is not None or tool is not None or images:
-            done.append(guard.screen(prompt, pictures, tool=tool))
+        if given:
+            done.append(guard.screen(prompt, pictures, tool=tool, system=system))
         if output is not None and not any(one.action.stops for one in done):
-            done.append(guard.check(output, prompt=prompt, images=pictures))
+            checked = guard.check(output, prompt=prompt, images=pictures, tool=tool, system=system)
+            done.append(checked)
     except ContentError as error:
         fail(str(error))
 

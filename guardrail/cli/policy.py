@@ -163,11 +163,19 @@ def _problems(guard: Guard, case: PolicyTest) -> Iterator[str]:
     pictures = [Path(image) for image in case.images] or None
     results: list[RuleResult] = []
     try:
-        if case.prompt is not None or case.tool is not None or pictures:
-            screening = guard.screen(case.prompt, pictures, tool=case.tool, thorough=True)
+        tool, system = case.tool, case.system
+        if case.prompt is not None or tool is not None or system is not None or pictures:
+            screening = guard.screen(case.prompt, pictures, tool=tool, system=system, thorough=True)
             results += screening.verdict.rules
         if case.output is not None:
-            screening = guard.check(case.output, prompt=case.prompt, images=pictures, thorough=True)
+            screening = guard.check(
+                case.output,
+                prompt=case.prompt,
+                images=pictures,
+                tool=tool,
+                system=system,
+                thorough=True,
+            )
             results += screening.verdict.rules
     except ContentError as error:
         yield str(error)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from guardrail.guard import Guard, Screening
 
 EXIT_SOME_UNREADABLE = 3
+TOLD_EVERY = 100  # rows, where there is no terminal for a progress bar
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def scan(
 ) -> None:
     """Screen every row of a JSON-lines file.
 
-    A row: {"id", "prompt"?, "images"?: [path relative to the file], "output"?, "tool"?}. Ends
-    with 3 if some rows could not be read; they are in the output with the reason.
+    A row: {"id", "prompt"?, "images"?: [path relative to the file], "output"?, "tool"?,
+    "system"?}. Ends with 3 if some rows could not be read; they are in the output with the reason.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -75,10 +76,11 @@ def scan(
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     if done:
         click.echo(f"{target}: {done} rows are there already", err=True)
+    console = terminal(stderr=True)
     with (
         source.open("rb") as lines,
         target.open("a", encoding="utf-8") as out,
-        Progress(*columns, console=terminal(stderr=True)) as progress,
+        Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task("rows", total=total, completed=done)
         numbered = islice(enumerate(lines, start=1), done, None)
@@ -87,6 +89,9 @@ def scan(
             out.flush()
             unreadable += row["action"] == "error"
             progress.advance(task)
+            done += 1
+            if not console.is_terminal and done % TOLD_EVERY == 0:
+                click.echo(f"{done} of {total} rows", err=True)
     if unreadable:
         click.echo(f"{unreadable} of {total} rows could not be read", err=True)
         sys.exit(EXIT_SOME_UNREADABLE)
@@ -157,20 +162,26 @@ def screen_row(
     row: Mapping[str, Any], guard: Guard, fields: Fields, root: Path, all_scores: bool
 ) -> dict[str, Any]:
     """One row screened, without its id. Raises ValueError, OSError or ContentError."""
-    prompt, tool, output = (_text(row, key) for key in (fields.prompt, "tool", "output"))
+    keys = (fields.prompt, "tool", "system", "output")
+    prompt, tool, system, output = (_text(row, key) for key in keys)
     named = row.get(fields.image) or []
     paths = [named] if isinstance(named, str) else named
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise ValueError(f"{fields.image}: neither a path nor a list of paths")
-    if prompt is None and tool is None and output is None and not paths:
+    given = any(text is not None for text in (prompt, tool, system)) or bool(paths)
+    if not given and output is None:
         raise ValueError(f"nothing to screen: no {fields.prompt}, {fields.image}, tool or output")
     images = [(root / path).read_bytes() for path in paths] or None
 
     done = []
-    if prompt is not None or tool is not None or images:
-        done.append(guard.screen(prompt, images, tool=tool, thorough=all_scores))
+    if given:
+        screened = guard.screen(prompt, images, tool=tool, system=system, thorough=all_scores)
+        done.append(screened)
     if output is not None:
-        done.append(guard.check(output, prompt=prompt, images=images, thorough=all_scores))
+        checked = guard.check(
+            output, prompt=prompt, images=images, tool=tool, system=system, thorough=all_scores
+        )
+        done.append(checked)
     return _result(done, all_scores)
 
 
