@@ -76,12 +76,11 @@ class Digester:
 
     def of(self, *pieces: bytes | str) -> bytes:
         """A digest of 20 bytes over the pieces, each with its length before it."""
-        digest = hashlib.blake2b(digest_size=20, key=self._key)
+        framed: list[bytes] = []
         for piece in pieces:
             data = piece.encode("utf-8", "surrogatepass") if isinstance(piece, str) else piece
-            digest.update(len(data).to_bytes(8, "little"))
-            digest.update(data)
-        return digest.digest()
+            framed += (len(data).to_bytes(8, "little"), data)
+        return hashlib.blake2b(b"".join(framed), digest_size=20, key=self._key).digest()
 
     def of_part(self, part: Part) -> bytes:
         """A part's digest, with its role, source and ending but without its name."""

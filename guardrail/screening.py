@@ -72,7 +72,7 @@ def screen(
     texts = [room.as_meant(text) for text in content.texts]
 
     def stopped() -> bool:
-        return not thorough and room.verdict().action.stops
+        return not thorough and room.stops()
 
     if not stopped():
         yield from room.wave(room.detections(texts))
@@ -176,15 +176,18 @@ class Room:
 
     def _detection(self, rule: Rule, part: Part, keep: bool) -> Use:
         spec = rule.detector.spec
+        inline = spec.inline and isinstance(part, Text) and len(part.text) <= INLINE_CHARS
+        identity = self.plan.identity[rule.id]
         job = Job(
             name=spec.name,
             version=spec.version,
             kind="detector",
             part=part.name,
             run=partial(_detect, rule.detector, View(self.stage, (part,))),
-            key=self.plan.key("detector", self.plan.identity[rule.id], self.stage, (part,)),
+            # an inline run takes no longer than looking up what it found before
+            key=None if inline else self.plan.key("detector", identity, self.stage, (part,)),
             timeout_s=self.plan.policy.timeout_s(rule, part),
-            inline=spec.inline and isinstance(part, Text) and len(part.text) <= INLINE_CHARS,
+            inline=inline,
             picture=isinstance(part, Image),
             keep=keep,
             model=spec.model,
@@ -349,6 +352,11 @@ class Room:
                 and (rule.id, _inside(part)) not in self.done
             )
         }
+
+    def stops(self) -> bool:
+        """Whether what is known so far stops the call."""
+        eventful = self.broken or any(self.findings.values()) or any(self.failures.values())
+        return bool(eventful) and self.verdict().action.stops
 
     def verdict(self) -> Verdict:
         """The decision on the stage."""

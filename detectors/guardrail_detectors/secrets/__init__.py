@@ -19,7 +19,9 @@ def secrets(*, kinds: list[str] | None = None) -> Detector:
             `api_key` or `token`; PASSWORD for passwords in settings, in URLs and in headers.
     """
     chosen = _chosen(kinds)
-    spec = Spec(name="secrets", version=VERSION, labels=chosen, threshold=0.5, window=WINDOW)
+    spec = Spec(
+        name="secrets", version=VERSION, labels=chosen, inline=True, threshold=0.5, window=WINDOW
+    )
 
     def run(view: View) -> list[Finding]:
         from guardrail_detectors.secrets.scan import find_secrets
