@@ -556,7 +556,8 @@ def _head_fault(exchange: Exchange) -> int:
     """The status for a head that llhttp lets pass and we do not, or 0."""
     if exchange.version not in ("1.1", "1.0"):
         return 505
-    if len(exchange.headers) > MAX_HEADERS:
+    size = len(exchange.target) + sum(len(name) + len(value) for name, value in exchange.headers)
+    if len(exchange.headers) > MAX_HEADERS or size > MAX_HEAD:
         return 431
     encoding = exchange.index.get(b"transfer-encoding")
     if encoding is not None:

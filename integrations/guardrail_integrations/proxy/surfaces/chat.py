@@ -58,7 +58,7 @@ def _message(message: Any, path: Path, found: Found) -> None:
             _block(block, (*path, "content", index), found, role, source)
     elif content is not None:
         found.text(content, (*path, "content"), role, source)
-    if len(message) > 2:
+    if len(message) > ("role" in message) + ("content" in message):
         calls = message.get("tool_calls")
         for index, call in enumerate(calls if isinstance(calls, list) else ()):
             _called(call, (*path, "tool_calls", index), found)
