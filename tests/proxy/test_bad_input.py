@@ -394,12 +394,12 @@ async def test_an_event_that_cannot_be_read_is_not_passed_on_unread() -> None:
 
 
 async def test_too_much_at_once_is_refused_early() -> None:
-    async with running(BLOCKS, hangs, functools.partial(tight, concurrent=1)) as proxy:
-        async with wire(proxy.url) as one:
-            one.send(post(chat()))
-            await asyncio.sleep(0.1)
-            got = await ask(proxy.url, post(chat()))
-            assert (got.status, got.code) == (503, "overloaded")
-            assert got.header("retry-after") == "1"
-            healthy = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-            assert (await ask(proxy.url, healthy)).status == 200
+    settings = functools.partial(tight, concurrent=1)
+    async with running(BLOCKS, hangs, settings) as proxy, wire(proxy.url) as one:
+        one.send(post(chat()))
+        await asyncio.sleep(0.1)
+        got = await ask(proxy.url, post(chat()))
+        assert (got.status, got.code) == (503, "overloaded")
+        assert got.header("retry-after") == "1"
+        healthy = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+        assert (await ask(proxy.url, healthy)).status == 200

@@ -100,6 +100,8 @@ class GuardedCall(AsyncCaller):
         self._events: deque[bytes] = deque()
         self._kept: dict[int, Event | bytes] = {}
         self._taken = 0
+        self._first_text: int | None = None
+        self._preamble: list[bytes] = []  # released before any text: may still be taken back
         self._ended = False
         self._head = self._tail = b""
         guard = rules.guard
@@ -119,19 +121,14 @@ class GuardedCall(AsyncCaller):
         steps = arun(flow, self.rules.guard.runner, self, self._end)
         exchange = self.exchange
         async for item in steps:
-            if item is OPENED:
-                continue
-            if not exchange.begun:
-                self._begin()
-            exchange.write(item)
-            await exchange.drain()
+            if item is not OPENED and item:
+                self._write(item)
+                await exchange.drain()
         assert self.outcome is not None, "a flow ends with its outcome"
         if self.outcome.stopped:
             self._refuse(self.outcome)
         elif self.streams:
-            if not exchange.begun:
-                self._begin()
-            exchange.write(self._sse.end())
+            self._write(self._sse.end())
             exchange.finish()
         elif self.response is not None and self.answer is None:
             await self._pass_back(self.response)
@@ -192,6 +189,8 @@ class GuardedCall(AsyncCaller):
 
     def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
         self._kept[self._taken] = chunk
+        if self._first_text is None and any(text for _, text in delta.parts):
+            self._first_text = self._taken
         self._taken += 1
         return delta
 
@@ -209,9 +208,16 @@ class GuardedCall(AsyncCaller):
 
     def _pass_silent(self, raw: bytes) -> None:
         """A comment: it keeps the connection alive while the answer is held."""
+        self._write(raw)
+
+    def _write(self, data: bytes) -> None:
+        """Send a piece of the stream, behind its head and what came before any text."""
         if not self.exchange.begun:
             self._begin()
-        self.exchange.write(raw)
+        if self._preamble:
+            data = b"".join([*self._preamble, data])
+            self._preamble.clear()
+        self.exchange.write(data)
 
     def release(self, step: Release) -> bytes:
         """See drive.Caller."""
@@ -220,6 +226,10 @@ class GuardedCall(AsyncCaller):
             return chunk if isinstance(chunk, bytes) else chunk.raw
         if chunk.data is not None:
             self.stream.sent(chunk.data)
+        silent = self._first_text is None or step.index < self._first_text
+        if silent and self.rules.guard.plan.holds_output and not self.exchange.begun:
+            self._preamble.append(chunk.raw)
+            return b""
         if not step.texts:
             return chunk.raw
         return chunk.rewritten(self.stream.rewrite(chunk.data, step.texts))
@@ -364,10 +374,7 @@ class GuardedCall(AsyncCaller):
     def _refuse(self, outcome: Outcome) -> None:
         refusal = refusal_of(outcome, self.found.model or "")
         if self.streams and refusal.status == 400 and self.stream is not None:
-            if not self.exchange.begun:
-                self._begin()
-            for event in self.stream.refused(refusal):
-                self.exchange.write(event)
+            self._write(b"".join(self.stream.refused(refusal)))
             self.exchange.finish()
             self.proxy.note(self.exchange, refusal.code)
             return

@@ -173,7 +173,7 @@ class ChatStream:
         if not isinstance(data, dict):
             return Delta()
         choices, usage = data.get("choices"), data.get("usage")
-        finish = None
+        finish, ends = None, []
         self._last = data
         for choice in choices if isinstance(choices, list) else ():
             reason = choice.get("finish_reason") if isinstance(choice, dict) else None
@@ -181,12 +181,14 @@ class ChatStream:
                 self._seen.add(choice["index"])
             if isinstance(reason, str):
                 finish = reason
+                ends.append(f"choices/{choice.get('index', 0)}/*")
         return Delta(
             tuple((key, text) for key, _, text in _pieces(data)),
             usage_from(usage),
             finish,
             data.get("model") if isinstance(data.get("model"), str) else None,
             data.get("id") if isinstance(data.get("id"), str) else None,
+            tuple(ends),
         )
 
     def sent(self, data: Any) -> None:

@@ -173,6 +173,9 @@ class MessageStream:
             reason if isinstance(reason, str) else None,
             model if isinstance(model, str) else None,
             identity if isinstance(identity, str) else None,
+            (f"content/{data.get('index', 0)}/*",)
+            if data.get("type") == "content_block_stop"
+            else (),
         )
 
     def sent(self, data: Any) -> None:

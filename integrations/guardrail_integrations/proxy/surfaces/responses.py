@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail.hosting import Delta, Role
@@ -170,14 +170,16 @@ class ResponseStream:
         about: Mapping[str, Any] = response if isinstance(response, dict) else {}
         if about and self._response is None:
             self._response = about
+        pieces = tuple((key, text) for key, _, text in _pieces(data))
         done = data.get("type") in ("response.completed", "response.incomplete", "response.failed")
         status, model, identity = about.get("status"), about.get("model"), about.get("id")
         return Delta(
-            tuple((key, text) for key, _, text in _pieces(data)),
+            pieces,
             usage_from(about.get("usage")),
             status if done and isinstance(status, str) else None,
             model if isinstance(model, str) else None,
             identity if isinstance(identity, str) else None,
+            tuple(_ends(data, pieces)),
         )
 
     def sent(self, data: Any) -> None:
@@ -231,6 +233,19 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
+def _ends(data: Mapping[str, Any], pieces: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """The texts that are complete: what is said as a whole, and what a `done` event closes."""
+    kind = str(data.get("type"))
+    if not kind.endswith(".delta"):
+        yield from (key for key, _ in pieces)
+    if kind.endswith(".done"):
+        yield f"{_place(data)}/{kind.removesuffix('.done')}.delta/*"
+
+
+def _place(data: Mapping[str, Any]) -> str:
+    return "/".join(str(data[key]) for key in _PLACE if key in data)
+
+
 _PLACE = ("output_index", "content_index", "summary_index")
 # Fields of events in which text of the model stands.
 _SAID = frozenset(("delta", "text", "arguments", "refusal", "input", "code", "part", "item"))
@@ -239,7 +254,7 @@ _SAID = frozenset(("delta", "text", "arguments", "refusal", "input", "code", "pa
 def _pieces(data: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
     """Each piece of text in an event: what it continues, where it stands, and what it says."""
     kind = data.get("type")
-    place = "/".join(str(data[key]) for key in _PLACE if key in data)
+    place = _place(data)
     for key in data:
         if key in _SAID:
             yield from _said(data[key], f"{place}/{kind}/{key}", (key,))
