@@ -3,7 +3,8 @@
 A flow is a generator: it yields what it needs (see `steps`) and is sent the answer:
 
     screen input   (screening.py: limits, typed text, pictures, the text found in them)
-    ask the model, with the edits made   (with `overlap` this begins before the screening)
+    ask the model, with the edits made and untrusted text marked
+                   (with `overlap` it is asked before the screening)
     check output   (the same waves over the parts of the answer)
     ask again, with a note, as often as the rules that hit want it
     emit the record
@@ -22,8 +23,9 @@ from typing import Any
 from guardrail.asking import asked_text, with_note
 from guardrail.content import Call, Content, Part, Reply, Usage
 from guardrail.detector import Stage
+from guardrail.harden import Hardened, harden
 from guardrail.plan import Pane, Plan
-from guardrail.policy import Failure
+from guardrail.policy import Failure, Mode
 from guardrail.record import Record, StageRecord
 from guardrail.screening import Screened, screen
 from guardrail.steps import Abandoned, Ask, Cancel, Emit, Next, Start, Step, Wait
@@ -87,7 +89,8 @@ def _guarded(book: _Book) -> Generator[Step, Any, Screened]:
         if overlaps:
             yield Cancel()
         return screened
-    prompt, changed = asked_text(screened.content), dict(screened.changed)
+    content, changed = book.harden(screened)
+    prompt = asked_text(content)
     while True:
         if overlaps:
             reply, overlaps = (yield from book.wait()), False
@@ -161,6 +164,7 @@ class _Book:
         self.heard = Reply()
         self.spent = Usage()
         self.cut_off = False
+        self.hardened: Hardened | None = None
 
     def screen(
         self,
@@ -182,6 +186,20 @@ class _Book:
         if self.decided is not None:
             self.decided(screened.record)
         return screened
+
+    def harden(self, screened: Screened) -> tuple[Content, dict[str, Part]]:
+        """What the model is asked, with untrusted parts marked, and all parts that changed."""
+        policy, changed = self.plan.policy, dict(screened.changed)
+        if policy.trust is None or not policy.scope.covers(self.call.context):
+            return screened.content, changed
+        done = harden(policy.trust, screened.content)
+        if done is not None:
+            self.hardened, marked = done
+            if policy.mode is Mode.ENFORCE:
+                changed |= marked
+            else:
+                self.hardened = replace(self.hardened, applied=False)
+        return screened.content.replace(changed), changed
 
     def ask(self, changed: Mapping[str, Part]) -> Generator[Step, Any, Reply | None]:
         self._asking()
@@ -235,6 +253,7 @@ class _Book:
             response_model=self.heard.model,
             response_id=self.heard.response_id,
             cut_off=self.cut_off,
+            hardened=self.hardened,
             error=error,
             lines=self.plan.lines,
         )

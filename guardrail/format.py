@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from guardrail.content import Limits
+from guardrail.harden import Mark
 
 ActionName = Literal["allow", "flag", "redact", "review", "block"]
 RuleAction = Literal["flag", "redact", "replace", "review", "block"]
@@ -131,6 +132,15 @@ class CheckEntry(BaseModel):
         return dict(self.model_extra or {})
 
 
+class TrustEntry(_Entry):
+    """What the model is told not to obey, and how untrusted text is marked."""
+
+    tool: Literal["trusted", "untrusted"] = "untrusted"
+    images: Literal["trusted", "untrusted"] = "untrusted"
+    mark: Mark = "delimit"
+    system_note: bool = True
+
+
 Levels = dict[RuleAction, Threshold]
 LevelsOrAction = Annotated[
     Levels | RuleAction,
@@ -239,6 +249,7 @@ class PolicyFile(_Entry):
     scope: ScopeEntry = ScopeEntry()
     limits: LimitsEntry = LimitsEntry()
     overlap: bool = False
+    trust: TrustEntry | None = None
     unscreenable: UnscreenableEntry = UnscreenableEntry()
     proxy: ProxyEntry = ProxyEntry()
     extract: dict[str, dict[str, Any] | None] = {

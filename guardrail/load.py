@@ -18,7 +18,8 @@ from guardrail.content import Limits
 from guardrail.detector import Detector, Extractor, Spec
 from guardrail.document import Document, Path, parse
 from guardrail.errors import Mistake, PolicyError
-from guardrail.format import OnErrorEntry, PolicyFile, RuleEntry
+from guardrail.format import OnErrorEntry, PolicyFile, RuleEntry, TrustEntry
+from guardrail.harden import Trust
 from guardrail.policy import (
     ANY_LABEL,
     LIMITS_RULE,
@@ -105,11 +106,14 @@ class _Build:
                 f"the rule {rule.id!r} may change what is asked, so it has to run before",
                 "leave out overlap, or the rule's redact and replace on input, system and tool",
             )
+        if entry.overlap and entry.trust is not None:
+            self._add(("overlap",), "trust changes what is asked", "leave out overlap or trust")
         if self.mistakes:
             raise PolicyError(sorted(self.mistakes, key=lambda mistake: mistake.line))
         return replace(
             policy,
             overlap=entry.overlap,
+            trust=_trust(entry.trust),
             extractors=tuple(extractors),
             extractor_arguments=extractor_arguments,
             tests=tuple(tests),
@@ -369,6 +373,13 @@ def _alert(entry: RuleEntry, spec: Spec) -> Alert | None:
         return Alert(entry.alert.rate_over, entry.alert.window) if entry.alert else None
     judges = spec.scope == "call" and all(where.startswith("output") for where in entry.when)
     return Alert() if judges else None
+
+
+def _trust(entry: TrustEntry | None) -> Trust | None:
+    if entry is None:
+        return None
+    tool, images = entry.tool == "untrusted", entry.images == "untrusted"
+    return Trust(tool, images, entry.mark, entry.system_note)
 
 
 def _default(spec: Spec, label: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from guardrail.content import Context, Image, Limits, Part, Role, Text
 from guardrail.detector import Detector, Extractor, Stage, Window
+from guardrail.harden import Trust
 from guardrail.verdict import Action, Edit, Finding, RuleResult, Status, Verdict
 
 ANY_LABEL = "*"
@@ -214,6 +215,7 @@ class Policy:
     scope: Scope = Scope()
     limits: Limits = Limits()
     overlap: bool = False
+    trust: Trust | None = None
     unscreenable: Unscreenable = Unscreenable()
     proxy: Proxying = Proxying()
     extractors: tuple[Extractor, ...] = ()
@@ -226,6 +228,8 @@ class Policy:
     def __post_init__(self) -> None:
         if self.overlap and (changing := self.changing()):
             raise ValueError(f"overlap: the rule {changing[0].id!r} may change what is asked")
+        if self.overlap and self.trust is not None:
+            raise ValueError("overlap: trust changes what is asked")
 
     def changing(self) -> tuple[Rule, ...]:
         """The rules that may change what the model is asked."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from guardrail.content import Context, Image, Part, Usage
 from guardrail.detector import Stage
+from guardrail.harden import Hardened
 from guardrail.verdict import Action, Area, Finding, RuleResult, Status, Verdict
 
 SCHEMA_VERSION = 1
@@ -82,6 +83,7 @@ class Record:
     `asks` has for each answer of the model when it was asked for and complete, in nanoseconds
     since the epoch; more than one where a rule had it asked again. `usage` is over all of them.
     `cut_off` says that a streamed answer was not heard to its end: it broke off, or was stopped.
+    `hardened` says what the policy's `trust` did to the call.
     """
 
     id: str
@@ -95,6 +97,7 @@ class Record:
     stages: tuple[StageRecord, ...] = ()
     asks: tuple[tuple[int, int], ...] = ()
     cut_off: bool = False
+    hardened: Hardened | None = None
     usage: Usage = Usage()
     finish_reason: str | None = None
     response_model: str | None = None
@@ -133,6 +136,7 @@ class Record:
             "started_ns": self.started_ns,
             "ms": round(self.ms, 3),
             "stages": [_stage(stage, self.lines or {}) for stage in self.stages],
+            "hardened": _hardened(self.hardened),
             "model": None
             if self.model_ns is None
             else {
@@ -182,6 +186,18 @@ def finding_dict(finding: Finding) -> dict[str, Any]:
     if finding.heat:
         row["heat"] = [[*box, round(score, 4)] for box, score in finding.heat]
     return row
+
+
+def _hardened(hardened: Hardened | None) -> dict[str, Any] | None:
+    if hardened is None:
+        return None
+    return {
+        "mark": hardened.mark,
+        "marked": list(hardened.marked),
+        "note_in": hardened.note_in,
+        "pictures": hardened.pictures,
+        "applied": hardened.applied,
+    }
 
 
 def _rule(result: RuleResult, line: int | None) -> dict[str, Any]:

@@ -212,6 +212,8 @@ def _call_attributes(record: Record) -> dict[str, Any]:
         attributes["guardrail.image.sha256"] = list(dict.fromkeys(images))
     if record.stages:
         attributes["guardrail.action"] = str(record.action)
+    if record.hardened is not None and record.hardened.applied:
+        attributes["guardrail.hardened"] = record.hardened.mark
     if len(record.asks) > 1:
         attributes["guardrail.asks"] = len(record.asks)
     for name in ("route", "tenant", "user"):

@@ -98,6 +98,12 @@ def show(name: str) -> None:
     limits = top.add("limits")
     for key, value in vars(loaded.limits).items():
         limits.add(f"{key}: {'none' if value is None else value}")
+    if loaded.overlap:
+        top.add("overlap: the model is asked while the input is screened")
+    if (trust := loaded.trust) is not None:
+        untrusted = [name for name in ("tool", "images") if getattr(trust, name)]
+        note = "with" if trust.system_note else "without"
+        top.add(f"untrusted: {', '.join(untrusted) or 'nothing'}; {trust.mark}, {note} a note")
     waits = ", ".join(_held(pane.window) for pane in panes_of(loaded.holding()))
     top.add(f"streamed answers: {'held ' + waits if waits else 'not held'}")
     for extractor in loaded.extractors:
