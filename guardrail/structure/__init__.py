@@ -1,7 +1,8 @@
 """Answers of a declared form: the schema, reading an answer under it, whole or as it comes."""
 
+from guardrail.structure.bounded import for_decoding
 from guardrail.structure.problems import Problem
 from guardrail.structure.progress import Progress
 from guardrail.structure.shape import Reading, Shape, shape_of
 
-__all__ = ["Problem", "Progress", "Reading", "Shape", "shape_of"]
+__all__ = ["Problem", "Progress", "Reading", "Shape", "for_decoding", "shape_of"]

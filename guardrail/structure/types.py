@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
+_DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$"
+
+
 def adapter_of(output: Any) -> TypeAdapter[Any]:
     """What reads values of a pydantic model, dataclass, TypedDict or any type pydantic knows.
 
@@ -33,9 +36,20 @@ def adapter_of(output: Any) -> TypeAdapter[Any]:
 def schema_of(adapter: TypeAdapter[Any], output: Any) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the values an adapter takes."""
     from pydantic.errors import PydanticInvalidForJsonSchema
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Exact(GenerateJsonSchema):
+        """Says of texts that stand for decimals what pydantic takes."""
+
+        def decimal_schema(self, schema: Any) -> dict[str, Any]:
+            form = super().decimal_schema(schema)
+            for branch in form.get("anyOf", [form]):
+                if branch.get("type") == "string":
+                    branch.setdefault("pattern", _DECIMAL)
+            return form
 
     try:
-        return adapter.json_schema()
+        return adapter.json_schema(schema_generator=Exact)
     except PydanticInvalidForJsonSchema as error:
         said = str(error).partition("\n")[0]
         raise SchemaError("#", "", f"{_name(output)} has no JSON Schema: {said}") from None
