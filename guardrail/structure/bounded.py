@@ -61,6 +61,7 @@ _CHECKED = frozenset(
     relative-json-pointer regex""".split()
 )
 MOST = 10**15  # bound of numbers that have none: beyond it, digits are lost
+STEP = 1e-9  # of numbers without a step of their own: so many decimals
 
 
 def for_decoding(schema: Schema, levels: int = LEVELS) -> Schema:
@@ -68,8 +69,8 @@ def for_decoding(schema: Schema, levels: int = LEVELS) -> Schema:
 
     Objects take no keys but those declared. What contains itself does so `levels` times at most:
     a branch, item or property that would go deeper is left out. Numbers without bounds lie within
-    ±MOST. A format becomes a pattern of its usual forms. Raises SchemaError, naming the keyword and
-    its place, for what cannot be held to.
+    ±MOST and are multiples of STEP. A format becomes a pattern of its usual forms. Raises
+    SchemaError, naming the keyword and its place, for what cannot be held to.
     """
     form = _Unroll(schema.get("$defs", {}), levels).form(schema, (), {})
     if form is None:
@@ -146,7 +147,7 @@ class _Unroll:
         if isinstance(extra, dict):
             inner = self.form(extra, (*path, "additionalProperties"), used)
             form["additionalProperties"] = False if inner is None else inner
-        elif "properties" in form and extra is None and "patternProperties" not in form:
+        elif extra is None and NAMED & form.keys():
             form["additionalProperties"] = False
         return True
 
@@ -189,6 +190,10 @@ class _Unroll:
             raise SchemaError(pointer(path), "format", f"{wanted} cannot be held to token by token")
         kinds = form.get("type", ())
         kinds = [kinds] if isinstance(kinds, str) else kinds
+        if "enum" in form or "const" in form:
+            return form
+        if "number" in kinds:
+            form.setdefault("multipleOf", STEP)
         if "number" in kinds or "integer" in kinds:
             if "minimum" not in form and "exclusiveMinimum" not in form:
                 form["minimum"] = -MOST
