@@ -13,8 +13,9 @@ from typing import Any
 VOCABULARY = 49_152  # of SmolLM2, and about that of many small models
 
 
-def trained_tokenizer(size: int = VOCABULARY) -> Any:
-    """A byte-level BPE tokenizer of `size` tokens, trained on Python's own standard library."""
+def trained_tokenizer(size: int = VOCABULARY, *, files: int | None = None) -> Any:
+    """A byte-level BPE tokenizer of at most `size` tokens, trained on Python's own standard
+    library (all its files, or so many)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -29,7 +30,7 @@ def trained_tokenizer(size: int = VOCABULARY) -> Any:
         show_progress=False,
     )
     library = Path(os.__file__).parent
-    made.train([str(path) for path in sorted(library.glob("*.py"))], trainer)
+    made.train([str(path) for path in sorted(library.rglob("*.py"))[:files]], trainer)
     ends = dict.fromkeys(("eos_token", "pad_token"), "<end>")
     return PreTrainedTokenizerFast(tokenizer_object=made, **ends)
 

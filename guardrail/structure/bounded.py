@@ -190,8 +190,12 @@ class _Unroll:
             raise SchemaError(pointer(path), "format", f"{wanted} cannot be held to token by token")
         kinds = form.get("type", ())
         kinds = [kinds] if isinstance(kinds, str) else kinds
-        if "enum" in form or "const" in form:
-            return form
+        for key in ("enum", "const"):
+            if key in form:
+                choices = form[key] if key == "enum" else [form[key]]
+                if any(isinstance(one, float) and abs(one) > MOST for one in choices):
+                    raise SchemaError(pointer(path), key, f"a number beyond ±{MOST} loses digits")
+                return form
         if "number" in kinds:
             form.setdefault("multipleOf", STEP)
         if "number" in kinds or "integer" in kinds:

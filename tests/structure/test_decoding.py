@@ -168,6 +168,7 @@ def test_schemas_that_cannot_be_used(schema: dict[str, Any], said: str) -> None:
         ({"type": "string", "format": "date", "pattern": "^2"}, "#: format: beside pattern it cannot be held to"),
         ({"$ref": "#/$defs/x", "$defs": {"x": {"contains": {"type": "string"}}}}, "#/$defs/x: contains:"),
         ({"type": "array", "minItems": 3, "maxItems": 1}, "#: it cannot be held to: Unsatisfiable schema"),
+        ({"enum": [1.5e20]}, "#: enum: a number beyond"),
         ({"pattern": r"a\b"}, "#: it cannot be held to: "),
     ],
     ids=lambda value: str(value)[:40],
