@@ -7,6 +7,7 @@ import click
 from guardrail.cli import Commands
 
 SUBJECTS: dict[str, str] = {
+    "schema": "Answers held to a declared output: validity, re-asks, cost a token.",
     "injection": "Attacks found and false alarms of the rules on injection.",
 }
 
