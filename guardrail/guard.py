@@ -120,9 +120,22 @@ class Guard:
         processor: Any = None,
         on_block: Any = "raise",
         context: Context | Callable[..., Context] | None = None,
-        output: Any = None,
+    ) -> Callable[[F], F]: ...
+
+    @overload
+    def __call__(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        output: Any,
         ask_again: int = 1,
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+        prompt: str | Sequence[str] = (),
+        images: str | Sequence[str] = (),
+        processor: Any = None,
+        on_block: Any = "raise",
+        context: Context | Callable[..., Context] | None = None,
+    ) -> Any: ...
 
     def __call__(
         self,
@@ -318,9 +331,21 @@ def guard(
     processor: Any = None,
     on_block: Any = "raise",
     context: Context | Callable[..., Context] | None = None,
-    output: Any = None,
+) -> Callable[[F], F]: ...
+
+
+@overload
+def guard(
+    *,
+    output: Any,
     ask_again: int = 1,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+    policy: Policy | str | Path = "default",
+    prompt: str | Sequence[str] = (),
+    images: str | Sequence[str] = (),
+    processor: Any = None,
+    on_block: Any = "raise",
+    context: Context | Callable[..., Context] | None = None,
+) -> Any: ...
 
 
 def guard(

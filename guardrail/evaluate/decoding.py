@@ -30,9 +30,20 @@ def trained_tokenizer(size: int = VOCABULARY, *, files: int | None = None) -> An
         show_progress=False,
     )
     library = Path(os.__file__).parent
-    made.train([str(path) for path in sorted(library.rglob("*.py"))[:files]], trainer)
+    made.train(
+        [str(path) for path in sorted(library.glob("*/[a-z]*.py"))[:files] if _is_text(path)],
+        trainer,
+    )
     ends = dict.fromkeys(("eos_token", "pad_token"), "<end>")
     return PreTrainedTokenizerFast(tokenizer_object=made, **ends)
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        path.read_text("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def random_model(vocabulary: int, *, hidden: int = 64, layers: int = 2, heads: int = 2) -> Any:

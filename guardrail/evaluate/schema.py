@@ -129,8 +129,8 @@ def _decoding(samples: int, tokens: int, rounds: int) -> None:
         times += made.mask_ms
         click.echo(
             f"{name:<12} {f'{made.fitting}/{made.finished}':>8} {made.unfinished:>8} "
-            f"{made.tokens:>7} {statistics.mean(made.mask_ms):>14.2f} "
-            f"{middle(made.mask_ms, 0.95):>6.2f}"
+            f"{made.tokens:>7} {statistics.mean(made.mask_ms):>14.3f} "
+            f"{middle(made.mask_ms, 0.95):>6.3f}"
         )
         for text in made.wrong:
             click.echo(f"    {text}")

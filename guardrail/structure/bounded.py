@@ -62,15 +62,28 @@ _CHECKED = frozenset(
 )
 MOST = 10**15  # bound of numbers that have none: beyond it, digits are lost
 STEP = 1e-9  # of numbers without a step of their own: so many decimals
+ANYTHING: Schema = {
+    "type": ["string", "number", "boolean", "null"],
+    "minimum": -MOST,
+    "maximum": MOST,
+    "multipleOf": STEP,
+}
+_MEANT = {
+    "object": frozenset("properties patternProperties additionalProperties required".split()),
+    "array": frozenset("items prefixItems minItems maxItems".split()),
+    "string": frozenset("pattern minLength maxLength".split()),
+    "number": frozenset("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf".split()),
+}
 
 
 def for_decoding(schema: Schema, levels: int = LEVELS) -> Schema:
     """A schema in normal form as one to decode under: every document of it fits the given one.
 
-    Objects take no keys but those declared. What contains itself does so `levels` times at most:
-    a branch, item or property that would go deeper is left out. Numbers without bounds lie within
-    ±MOST and are multiples of STEP. A format becomes a pattern of its usual forms. Raises
-    SchemaError, naming the keyword and its place, for what cannot be held to.
+    Objects take no keys but those declared, and what may be anything is no object or list. What
+    contains itself does so `levels` times at most: a branch, item or property that would go deeper
+    is left out. Numbers without bounds lie within ±MOST and are multiples of STEP. A format
+    becomes a pattern of its usual forms. That no key comes twice can only be held to where keys
+    are declared. Raises SchemaError, naming the keyword and its place, for what cannot be held to.
     """
     form = _Unroll(schema.get("$defs", {}), levels).form(schema, (), {})
     if form is None:
@@ -92,7 +105,7 @@ class _Unroll:
 
     def form(self, schema: Any, path: Path, used: Mapping[str, int]) -> Schema | None:
         if isinstance(schema, bool):
-            return {} if schema else None
+            return dict(ANYTHING) if schema else None
         self.count += 1
         if self.count > _LARGEST:
             raise SchemaError(
@@ -127,7 +140,7 @@ class _Unroll:
             form["allOf"] = [*form.get("allOf", ()), referred]
         if not self._object(schema, form, path, used) or not self._list(schema, form, path, used):
             return None
-        return self._scalar(form, path)
+        return self._settled(form, path)
 
     def _referred(self, reference: str, used: Mapping[str, int]) -> Schema | None:
         name = reference.removeprefix("#/$defs/")
@@ -180,7 +193,14 @@ class _Unroll:
                 form[key] = False
         return True
 
-    def _scalar(self, form: Schema, path: Path) -> Schema:
+    def _settled(self, form: Schema, path: Path) -> Schema:
+        """With what was left open closed: kinds, keys, items, digits and formats."""
+        for key in ("enum", "const"):
+            if key in form:
+                choices = form[key] if key == "enum" else [form[key]]
+                if any(isinstance(one, float) and abs(one) > MOST for one in choices):
+                    raise SchemaError(pointer(path), key, f"a number beyond ±{MOST} loses digits")
+                return form
         wanted = form.pop("format", None)
         if wanted in _FORMATS:
             if "pattern" in form:
@@ -188,14 +208,15 @@ class _Unroll:
             form["pattern"] = _FORMATS[wanted]
         elif wanted in _CHECKED:
             raise SchemaError(pointer(path), "format", f"{wanted} cannot be held to token by token")
+        if not form.keys() & {"type", "anyOf", "oneOf", "allOf"}:
+            meant = [kind for kind, keys in _MEANT.items() if keys & form.keys()]
+            form["type"] = meant[:1] or ANYTHING["type"]
         kinds = form.get("type", ())
         kinds = [kinds] if isinstance(kinds, str) else kinds
-        for key in ("enum", "const"):
-            if key in form:
-                choices = form[key] if key == "enum" else [form[key]]
-                if any(isinstance(one, float) and abs(one) > MOST for one in choices):
-                    raise SchemaError(pointer(path), key, f"a number beyond ±{MOST} loses digits")
-                return form
+        if "object" in kinds and form.get("additionalProperties", True) is True:
+            form["additionalProperties"] = dict(ANYTHING)
+        if "array" in kinds and form.get("items", True) is True:
+            form["items"] = dict(ANYTHING)
         if "number" in kinds:
             form.setdefault("multipleOf", STEP)
         if "number" in kinds or "integer" in kinds:
