@@ -30,10 +30,8 @@ def trained_tokenizer(size: int = VOCABULARY, *, files: int | None = None) -> An
         show_progress=False,
     )
     library = Path(os.__file__).parent
-    made.train(
-        [str(path) for path in sorted(library.glob("*/[a-z]*.py"))[:files] if _is_text(path)],
-        trainer,
-    )
+    found = [*sorted(library.glob("*.py")), *sorted(library.glob("*/*.py"))][:files]
+    made.train([str(path) for path in found if _is_text(path)], trainer)
     ends = dict.fromkeys(("eos_token", "pad_token"), "<end>")
     return PreTrainedTokenizerFast(tokenizer_object=made, **ends)
 
