@@ -63,6 +63,8 @@ class Spec:
     many characters before and after it (a run of white space counts as one, unseen characters do
     not count); only a finding that reaches to the end of the text may still grow. "sentence":
     findings are about single sentences. 0: chunks need not wait. None: the whole text.
+
+    Where `sources` are given, only parts whose source begins with one of them are looked at.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Spec:
     reads_beside: bool = False
     by_name: frozenset[str] = frozenset()
     window: Window = None
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -193,14 +193,18 @@ class Guard:
         tool: str | None = None,
         system: str | None = None,
         messages: Sequence[Any] | None = None,
+        pdfs: Sequence[bytes | Path] = (),
         context: Context | None = None,
         thorough: bool = False,
     ) -> Screening:
         """Screen an input. `images` takes whatever the decorator takes for pictures.
 
+        Of each of the `pdfs` the pages are screened and the text beneath them (see
+        `guardrail.pdf.read_pdf`), which takes the extra "pdf".
+
         `thorough` runs every check, also those that a stopped call would skip.
         """
-        call = self._call(prompt, images, tool, system, messages, context)
+        call = self._with_pdfs(self._call(prompt, images, tool, system, messages, context), pdfs)
         return self._play(call, Stage.INPUT, call.content, thorough)
 
     async def ascreen(
@@ -211,11 +215,16 @@ class Guard:
         tool: str | None = None,
         system: str | None = None,
         messages: Sequence[Any] | None = None,
+        pdfs: Sequence[bytes | Path] = (),
         context: Context | None = None,
         thorough: bool = False,
     ) -> Screening:
         """`screen` on an event loop."""
         call = self._call(prompt, images, tool, system, messages, context)
+        if pdfs:
+            import asyncio
+
+            call = await asyncio.to_thread(self._with_pdfs, call, pdfs)
         return await self._aplay(call, Stage.INPUT, call.content, thorough)
 
     def check(
@@ -305,6 +314,17 @@ class Guard:
         if tool is not None:
             parts += (Text(tool, name="tool", role="tool", source="tool"),)
         return Call(Content(parts), context or Context())
+
+    def _with_pdfs(self, call: Call, pdfs: Sequence[bytes | Path]) -> Call:
+        if not pdfs:
+            return call
+        from guardrail.pdf import read_pdf
+
+        parts = list(call.content.parts)
+        for place, given in enumerate(pdfs):
+            data = given.read_bytes() if isinstance(given, Path) else given
+            parts += read_pdf(data, name=f"pdfs/{place}", limits=self.policy.limits)
+        return replace(call, content=Content(tuple(parts)))
 
 
 def _answer(output: Any, processor: Any) -> Content:

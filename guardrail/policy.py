@@ -16,6 +16,7 @@ from guardrail.verdict import Action, Edit, Finding, RuleResult, Status, Verdict
 ANY_LABEL = "*"
 NEUTRAL_MESSAGE = "A safety policy applies to this."  # of a rule without a message
 LIMITS_RULE = "limits"  # the id of the built-in rule that opens every picture
+PAGE = "pdf:page"  # the source of a picture that is a page of a PDF
 
 _SCOPE_OF_ROLE: Mapping[Role, str] = {
     "system": "system",
@@ -121,7 +122,8 @@ class Rule:
     def sees(self, part: Part) -> bool:
         """Whether this rule looks at `part`: its scope fits and the detector reads its kind."""
         kind = "image" if isinstance(part, Image) else "text"
-        if kind not in self.detector.spec.reads:
+        spec = self.detector.spec
+        if kind not in spec.reads or not part.source.startswith(spec.sources or ""):
             return False
         scope = "output" if part.source == "model" else _SCOPE_OF_ROLE[part.role]
         seen = "image" if isinstance(part, Image) or part.source.startswith("image:") else "text"
@@ -129,7 +131,8 @@ class Rule:
 
     def reads_pictures_of(self, image: Image) -> bool:
         """Whether this rule looks at text that is read out of `image`."""
-        return self.sees(Text("", role=image.role, source="image:any"))
+        source = "image:page:any" if image.source == PAGE else "image:any"
+        return self.sees(Text("", role=image.role, source=source))
 
     @property
     def window(self) -> Window:

@@ -17,7 +17,7 @@ from guardrail.detector import Detector, Extractor, Ignored, Stage, View
 from guardrail.edit import apply
 from guardrail.jsontext import Unescaped, is_json, unescaped
 from guardrail.plan import Plan
-from guardrail.policy import LIMITS_RULE, Failure, Mode, Observed, Policy, Rule, decide
+from guardrail.policy import LIMITS_RULE, PAGE, Failure, Mode, Observed, Policy, Rule, decide
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.steps import Job, Result, Run, Step
 from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
@@ -448,7 +448,12 @@ def _inside(image: Image) -> str:
 
 def _as_read_from(image: Image, text: Text) -> Text:
     suffix = text.name.partition("#")[2] or text.source.partition(":")[2]
-    return replace(text, name=f"{image.name}#{suffix}", origin=image.name, role=image.role)
+    source = text.source
+    if image.source == PAGE:
+        source = f"image:page:{source.partition(':')[2]}"
+    return replace(
+        text, name=f"{image.name}#{suffix}", origin=image.name, role=image.role, source=source
+    )
 
 
 def _check_run(job: Job, stage: Stage, result: Result) -> CheckRun:

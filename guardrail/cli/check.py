@@ -29,6 +29,13 @@ from guardrail.cli.common import (
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A picture; may be given several times.",
 )
+@click.option(
+    "--pdf",
+    "pdfs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A PDF, of which all pages are screened; may be given several times.",
+)
 @click.option("--tool", help="The result of a tool.")
 @click.option("--system", help="The system prompt.")
 @click.option("--output", help="The model's answer.")
@@ -38,6 +45,7 @@ def check(
     policy: str,
     prompt: str | None,
     images: tuple[Path, ...],
+    pdfs: tuple[Path, ...],
     tool: str | None,
     system: str | None,
     output: str | None,
@@ -53,15 +61,15 @@ def check(
     from guardrail.errors import ContentError
     from guardrail.record import JsonLinesSink
 
-    given = any(text is not None for text in (prompt, tool, system)) or bool(images)
+    given = any(text is not None for text in (prompt, tool, system)) or bool(images or pdfs)
     if not given and output is None:
-        fail("nothing to check: give --prompt, --image, --tool, --system or --output")
+        fail("nothing to check: give --prompt, --image, --pdf, --tool, --system or --output")
     guard = load_guard(policy, JsonLinesSink(records_file(records)))
     pictures = list(images) or None
     done = []
     try:
         if given:
-            done.append(guard.screen(prompt, pictures, tool=tool, system=system))
+            done.append(guard.screen(prompt, pictures, tool=tool, system=system, pdfs=pdfs))
         if output is not None and not any(one.action.stops for one in done):
             checked = guard.check(output, prompt=prompt, images=pictures, tool=tool, system=system)
             done.append(checked)
