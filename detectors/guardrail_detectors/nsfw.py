@@ -88,7 +88,10 @@ _loading = threading.Lock()
 
 @lru_cache(maxsize=4)
 def _transformers(name: str, classes: tuple[str, ...]) -> Score:
+    from guardrail_detectors.torchvision import mend
+
     try:
+        mend()
         import torch
         from transformers import AutoImageProcessor, AutoModelForImageClassification
     except ImportError as error:

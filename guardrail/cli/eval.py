@@ -8,6 +8,7 @@ from guardrail.cli import Commands
 
 SUBJECTS: dict[str, str] = {
     "schema": "Answers held to a declared output: validity, re-asks, cost a token.",
+    "entities": "Things in pictures told from things that are not, and invented ones found.",
     "injection": "Attacks found and false alarms of the rules on injection.",
 }
 

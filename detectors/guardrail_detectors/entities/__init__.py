@@ -70,7 +70,7 @@ def entities(
     synonyms: of "detector", further words for a class.
     templates: sentences with {} for the entity, whose mean is its prompt.
     distractors: other things that an entity is compared with [COCO's 80].
-    crops: 1 looks at the whole picture only, 2 also at 4 tiles, 3 at 9 more.
+    crops: 1 looks at the whole picture only, 2 also at 4 tiles of it, 3 at 9 more.
     scripts: those that the text encoder knows [latin]; other text is not run.
     fields: keys of structured answers whose values name things.
     ignore: names that are never checked.
@@ -156,7 +156,7 @@ def _backend(
 
         assert path is not None
         detector = load_detector(path, len(classes), threads)
-        return Closed(detector, vocabulary(classes, synonyms))
+        return Closed(detector, vocabulary(classes, synonyms), crops)
     from guardrail_detectors.entities.contrast import Contrast, Settings
     from guardrail_detectors.entities.encoders import load_encoder
 

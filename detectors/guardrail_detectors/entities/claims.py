@@ -168,8 +168,10 @@ def _end_of_phrase(sentence: Sequence[Word], first: int) -> int:
 
 
 def _acts(sentence: Sequence[Word], at: int) -> bool:
-    """Whether a word that can be noun or verb is the verb: "the image shows a dog"."""
+    """Whether a word that can be noun or verb is the verb: "the image shows a dog", "dogs play"."""
     after = sentence[at + 1].text if at + 1 < len(sentence) else "."
+    if sentence[at].text in words.BARE_VERBS and words.is_plural(sentence[at - 1].text):
+        return True
     return words.may_be_verb(sentence[at].text) and (
         after in words.DETERMINERS or after in words.NUMBERS or after in words.PREPOSITIONS
     )
@@ -280,7 +282,7 @@ def _participle(word: str) -> bool:
 def _number(word: str) -> int | None:
     if word in words.NUMBERS:
         return words.NUMBERS[word]
-    return int(word) if word.isdigit() and int(word) <= 20 else None
+    return int(word) if word.isdecimal() and len(word) < 3 and int(word) <= 20 else None
 
 
 def _depicted(sentence: Sequence[Word], first: int) -> bool:

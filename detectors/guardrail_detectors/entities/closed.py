@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 MAX_SIDE = 1280  # pixels of the longer side at which the picture is looked at
-GRIDS = ((2, 0.625), (3, 0.45))  # tiles a side, and each one's share of the side
-ZOOMS = (2.6,)  # a candidate's surroundings, in sizes of its box
+GRIDS = ((1, 1.0), (2, 0.625), (3, 0.45))  # tiles a side, and each one's share of the side
+ZOOMS = (2.6, 5.0)  # a candidate's surroundings, in sizes of its box
 CANDIDATES = 2
-LEAST = 1e-5  # scores below it say the same
+LEAST = 1e-3  # scores below it say the same: one view that sees nothing is no veto
+_ALONE = 1e-5  # ... where there is one view only
 FLOOR = 0.003  # boxes below it are dropped
-COUNTED = 0.3  # a box is counted from here
+COUNTED = 0.4  # a box is counted from here
 _STRIDES = (8, 16, 32)
 _PADDING = 114
 
@@ -116,11 +117,10 @@ class Closed:
 
     scripts = frozenset({"latin"})
 
-    def __init__(self, model: Model, words: dict[str, int]) -> None:
-        self._model, self._words = model, words
-        self._classes = 1 + max(words.values())
-        self._views, self._zooms = Kept[list[Found]](200), Kept[float](5_000)
-        self.identity = f"detector {model.digest} {sorted(words.items())}"
+    def __init__(self, model: Model, words: dict[str, int], crops: int = 2) -> None:
+        self._model, self._words, self._crops = model, words, crops
+        self._views, self._zooms = Kept[list[Found]](200), Kept[list[float]](5_000)
+        self.identity = f"detector {model.digest} {sorted(words.items())} {crops}"
 
     def calibration(self) -> Calibration:
         """See Backend."""
@@ -143,30 +143,37 @@ class Closed:
         picture = image.picture.rgb(max_side=MAX_SIDE)
         views = self._views.one(image.sha256, lambda: list(self._looked(picture)))
         boxes, scores = _merged(views, place)
-        zoomed = self._zooms.one(
-            (image.sha256, place), lambda: self._zoomed(picture, boxes[:CANDIDATES], place)
-        )
-        whole = float(np.mean([log_odds(view.scores[:, place].max(initial=0)) for view in views]))
+        least = LEAST if self._crops > 1 else _ALONE
+        seen = [log_odds(view.scores[:, place].max(initial=0), least) for view in views]
+        if self._crops > 1:
+            zoomed = self._zooms.one(
+                (image.sha256, place), lambda: self._zoomed(picture, boxes[:CANDIDATES], place)
+            )
+            pairs = [
+                (one + mirrored) / 2 for one, mirrored in zip(seen[::2], seen[1::2], strict=True)
+            ]
+            seen = [*pairs, *zoomed]
         count = None
         if claimed is not None:
-            number = int((scores >= COUNTED).sum())
-            count = (abs(number - claimed) / max(number, claimed, 1),)
+            whole = views[: 2 if self._crops > 1 else 1]  # tiles show parts of things as things
+            number = int((_merged(whole, place, least=0.5)[1] >= COUNTED).sum())
+            count = (abs(number - claimed) / max(number, claimed),) if number else None
         scale = image.picture.width / picture.width
         heat = tuple(
             (Box(*(round(float(side) * scale) for side in box)), float(score))
             for box, score in zip(boxes[:5], scores[:5], strict=True)
         )
-        return Seen(((3 * whole + zoomed) / 4,), None, count, heat)
+        return Seen((float(np.mean(seen)),), None, count, heat)
 
     def _looked(self, picture: Pillow.Image) -> Iterator[Found]:
         """The picture and each grid of tiles, as they are and mirrored; tiles put together."""
-        for side, share in ((1, 1.0), *GRIDS):
+        for side, share in GRIDS[: self._crops]:
             corners = [
                 (picture.width * (1 - share) * x, picture.height * (1 - share) * y)
                 for y in np.linspace(0, 1, side)
                 for x in np.linspace(0, 1, side)
             ]
-            for mirrored in (False, True):
+            for mirrored in (False, True)[: 2 if self._crops > 1 else 1]:
                 tiles = []
                 for x, y in corners:
                     right, bottom = x + picture.width * share, y + picture.height * share
@@ -175,13 +182,13 @@ class Closed:
                     tiles.append(Found(found.boxes + _at(area), found.scores))
                 yield Found(*(np.concatenate(arrays) for arrays in zip(*tiles, strict=True)))
 
-    def _zoomed(self, picture: Pillow.Image, boxes: Floats, place: int) -> float:
-        """The log-odds of the best candidate, cut out with its surroundings."""
-        odds = [log_odds(0)]
+    def _zoomed(self, picture: Pillow.Image, boxes: Floats, place: int) -> list[float]:
+        """For each zoom the log-odds of the best candidate, cut out with its surroundings."""
+        best = [log_odds(0)] * len(ZOOMS)
         for box in boxes:
-            x, y, side = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, max(_sides(box), 24.0)
-            scored = []
-            for zoom in ZOOMS:
+            x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            side = max(float((box[2:] - box[:2]).max()), 24.0)
+            for number, zoom in enumerate(ZOOMS):
                 half = side * zoom / 2
                 area = (
                     max(0, int(x - half)),
@@ -189,17 +196,18 @@ class Closed:
                     min(picture.width, int(x + half) + 1),
                     min(picture.height, int(y + half) + 1),
                 )
+                scored = []
                 for mirrored in (False, True):
                     found = self._model.find(picture.crop(area), mirrored=mirrored)
                     same = overlaps(box, found.boxes + _at(area)) > 0.3
                     scored.append(log_odds(found.scores[same, place].max(initial=0)))
-            odds.append(float(np.mean(scored)))
-        return max(odds)
+                best[number] = max(best[number], float(np.mean(scored)))
+        return best
 
 
-def log_odds(score: float) -> float:
+def log_odds(score: float, least: float = LEAST) -> float:
     """Of a score in [0, 1], which is kept off the ends."""
-    p = min(max(float(score), LEAST), 1 - LEAST)
+    p = min(max(float(score), least), 1 - least)
     return float(np.log(p / (1 - p)))
 
 
@@ -212,8 +220,9 @@ def overlaps(box: Floats, boxes: Floats) -> Floats:
     return share
 
 
-def _merged(views: Sequence[Found], place: int) -> tuple[Floats, Floats]:
-    """The boxes of a class over all views, the best first, those that cover one another once."""
+def _merged(views: Sequence[Found], place: int, *, least: float = 0.4) -> tuple[Floats, Floats]:
+    """The boxes of a class over all views, the best first; of those that cover one another by
+    `least` the best alone."""
     boxes = np.concatenate([view.boxes for view in views])
     scores = np.concatenate([view.scores[:, place] for view in views])
     order = np.argsort(-scores, kind="stable")
@@ -222,13 +231,9 @@ def _merged(views: Sequence[Found], place: int) -> tuple[Floats, Floats]:
     for row in order:
         if (boxes[row, 2:] - boxes[row, :2]).min() < 4:
             continue
-        if not kept or overlaps(boxes[row], boxes[kept]).max() < 0.4:
+        if not kept or overlaps(boxes[row], boxes[kept]).max() < least:
             kept.append(int(row))
     return boxes[kept], scores[kept]
-
-
-def _sides(box: Floats) -> float:
-    return float((box[2:] - box[:2]).max())
 
 
 def _at(area: tuple[int, int, int, int]) -> Floats:

@@ -49,8 +49,9 @@ ADVERBS = frozenset(
     "still already then now perhaps possibly maybe probably likely apparently seemingly evidently "
     "presumably potentially prominently likewise otherwise therefore however overall additionally "
     "finally furthermore moreover meanwhile instead neatly closely carefully happily peacefully "
-    "casually outdoors indoors upward downward forward backward well again never always often "
-    "usually typically sometimes generally all any no neither either everywhere somewhere".split()
+    "casually outdoors indoors upward downward forward backward well again least never always "
+    "often usually typically sometimes generally all any no neither either everywhere "
+    "somewhere".split()
 )
 # Verbs of descriptions that could be taken for nouns; with -s and, where regular, -ed.
 _VERBS = (
@@ -64,7 +65,8 @@ _VERBS = (
     "relax sleep graze swim float sail dance sing pose travel attach connect belong represent "
     "illustrate highlight showcase emphasize accompany overlook resemble match blend "
     "complement enhance "
-    "dominate range vary differ happen occur exist live love like have be do rests"
+    "sell forbid prohibit ban warn state claim dominate range vary differ "
+    "happen occur exist live love like have be do rests"
 ).split()
 _IRREGULAR = (
     "sat stood held wore worn ate eaten rode ridden ran lay lain drove driven flew flown threw "
@@ -136,8 +138,8 @@ DEPICTIONS = frozenset(
     "emblem image picture photo photograph".split()
 )
 UNREAL = frozenset(
-    "toy stuffed fake plush paper cardboard inflatable ceramic miniature imaginary fictional "
-    "artificial plastic wooden porcelain origami lego cartoon animated decorative carved "
+    "toy stuffed fake plush cardboard inflatable ceramic miniature imaginary fictional "
+    "artificial porcelain origami lego cartoon animated "
     "so-called virtual hypothetical invisible missing absent nonexistent non-existent".split()
 )
 

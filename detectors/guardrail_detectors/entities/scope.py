@@ -6,6 +6,7 @@ What a cue covers is kept wide: a claim missed costs less than a false alarm.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from guardrail_detectors.entities import lexicon as words
@@ -23,7 +24,7 @@ _NEGATIONS = frozenset(
     "no not never neither nor none nothing nobody nowhere without cannot isn't aren't wasn't "
     "weren't doesn't don't didn't can't couldn't won't wouldn't hasn't haven't shouldn't lack "
     "lacks lacking lacked absence devoid unlike minus excluding fails failed unable denies "
-    "hardly scarcely rarely seldom excludes omits".split()
+    "hardly scarcely rarely seldom excludes omits zero 0".split()
 )
 _DOUBTS = frozenset(
     "maybe perhaps possibly probably likely potentially presumably apparently seemingly "
@@ -32,7 +33,10 @@ _DOUBTS = frozenset(
     "hinting reminiscent evoking evokes evoke guess think believe assume suspect imagine wonder "
     "whether like than unlike similar for awaiting expecting wanting wishing hoping reminds "
     "except besides beyond about versus symbolizing symbolizes symbolising represents representing "
-    "advertising advertises titled named called otherwise than".split()
+    "advertising advertises titled named called otherwise needs need wants want requires require "
+    "hope hopes hoping plans plan planning dream dreams dreaming wishes intend intends "
+    "says say states state warns warn forbids forbid prohibits prohibit bans ban sells sell "
+    "popular".split()
 )
 _MODALS = frozenset("could may might would should must will shall ought".split())
 _CONDITIONS = frozenset(
@@ -40,14 +44,26 @@ _CONDITIONS = frozenset(
     "whenever unsure uncertain unclear ambiguous asked ask question questions prompt user "
     "usually typically often generally commonly normally sometimes hard difficult impossible "
     "untrue incorrect wrong false mistaken mistakenly confirm verify tell wish formerly "
-    "previously once yesterday tomorrow mentioned mention request".split()
+    "previously once yesterday tomorrow mentioned mention mentions request possible probable "
+    "improbable unlikely doubt doubts doubtful conceivable plausible implausible claims claim "
+    "claimed claiming alleges expected expect".split()
 )
 _CONTRASTS = frozenset(
     "but only just instead however although though while whereas yet nevertheless still".split()
 )
-_SEEN = frozenset("visible present seen shown depicted pictured apparent evident here".split())
-_GONE = frozenset("absent missing gone nonexistent non-existent invisible".split())
+_SEEN = frozenset(
+    "found spotted detected identified visible present seen shown depicted pictured apparent "
+    "evident here".split()
+)
+_GONE = frozenset(
+    "removed vanished disappeared absent missing gone nonexistent non-existent invisible".split()
+)
 _BE = frozenset("is are was were be been being seems appears".split())
+_PURPOSES = frozenset("buy get find see become build have own purchase order meet be".split())
+_REPORTS = frozenset(
+    "said say gave give asked ask wanted want described provided told mention mentioned mean "
+    "suggested listed requested sent wrote".split()
+)
 _STOPS = frozenset({",", "-", "–", "—", "(", ")"})
 
 
@@ -67,6 +83,8 @@ def said(sentence: Sequence[Word]) -> list[bool]:
             _drop(held, at, last)
             if _speaks_of_seeing(plain[at:last]):
                 _drop(held, _backward(plain, at), at)
+        elif following in {"missing": words.DETERMINERS, "to": _PURPOSES}.get(word, ()):
+            _drop(held, at, _forward(plain, at))
         elif word in _GONE and (before in _BE or plain[max(0, at - 2)] in _BE):
             _drop(held, _backward(plain, at), at)
         elif word in ("instead", "rather", "other", "apart", "free") and following in (
@@ -91,6 +109,11 @@ def _conditional(plain: Sequence[str]) -> bool:
     conditions = (at for at, word in enumerate(plain) if word in _CONDITIONS)
     if "?" in plain[-2:] or any(plain[at] != "if" or plain[at - 1] != "as" for at in conditions):
         return True
+    for one, two in pairwise(plain):
+        if (one == "you" and two in _REPORTS) or (one == "your" and two in ("list", "message")):
+            return True
+    if _is_general(plain):
+        return True
     text = " ".join(plain)
     return any(
         phrase in text
@@ -103,6 +126,21 @@ def _conditional(plain: Sequence[str]) -> bool:
             "had there",
         )
     )
+
+
+def _is_general(plain: Sequence[str]) -> bool:
+    """Whether a sentence speaks of all things of a kind: "dogs are popular pets"."""
+    if len(plain) < 3 or plain[1] != "are" or not words.is_plural(plain[0]):
+        return False
+    after = plain[2]
+    return not (
+        words.is_verb(after)
+        or after in _SEEN
+        or after in words.PREPOSITIONS
+        or after in words.ADVERBS
+        or after in words.COLOURS
+        or after in words.ADJECTIVES
+    ) or after in ("popular", "common")
 
 
 def _drop(held: list[bool], first: int, last: int) -> None:

@@ -20,18 +20,12 @@ def open_clip(name: str) -> list[Source]:
         raise MissingExtra(str(error.name), "clip") from None
     model, _, tag = name.partition("/")
     options = package.get_pretrained_cfg(model, tag)
-    if not options:
+    if not options.get("hf_hub"):
         tags = package.list_pretrained_tags_by_model(model)
         known = f"its tags: {', '.join(tags)}" if tags else "see open_clip.list_pretrained()"
         raise ModelError(f"open_clip has no weights {name!r}; {known}")
-    if options.get("hf_hub"):
-        parts = options["hf_hub"].split("/")
-        repository, file = "/".join(parts[:2]), "/".join(parts[2:])
-        return _of_hub(repository, file)
-    url = str(options["url"])
-    # OpenAI's addresses hold the sha256 of the file as the folder before its name.
-    folder = url.split("/")[-2]
-    return [Source(url, url.rpartition("/")[2], folder if len(folder) == 64 else None)]
+    parts = str(options["hf_hub"]).split("/")
+    return _of_hub("/".join(parts[:2]), "/".join(parts[2:]))
 
 
 def _of_hub(repository: str, file: str) -> list[Source]:

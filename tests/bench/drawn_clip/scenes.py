@@ -205,6 +205,8 @@ def write(folder: Path, count: int, seed: int) -> None:
             row = {
                 "file": f"{number:05}.png",
                 "objects": sorted(scene.nouns),
+                "object_counts": {group.noun: group.count for group in scene.groups},
+                "colours": {group.noun: group.colour for group in scene.groups},
                 "absent": {
                     "random": rng.sample(absent, 3),
                     "popular": sorted(absent, key=lambda noun: -often[noun])[:3],
