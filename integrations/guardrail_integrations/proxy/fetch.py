@@ -45,7 +45,7 @@ class FetchRules:
     inside: tuple[Network, ...] = ()
     ports: frozenset[int] | None = frozenset((80, 443))
     https_only: bool = False
-    media_types: frozenset[str] = PICTURES
+    media_types: frozenset[str] = PICTURES | {"application/pdf"}
     max_bytes: int = 20 * 2**20
     seconds: float = 10.0
     redirects: int = 3

@@ -24,6 +24,7 @@ _MEDIA: Mapping[str, Literal["picture", "audio", "video"]] = {
 }
 
 Write = Callable[[Image], Mapping[Path, Any]]  # a picture to what is written, and where
+WriteFile = Callable[[bytes], Mapping[Path, Any]]
 Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
 
 
@@ -31,7 +32,7 @@ Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
 class Remote:
     """A picture or file that the body only names: an address, or the id of an uploaded file.
 
-    `write` says it again with the bytes in place of the name.
+    `write` and `write_file` say it again with the bytes in place of the name.
     """
 
     kind: Literal["url", "file"]
@@ -41,17 +42,19 @@ class Remote:
     source: str
     write: Write
     picture: bool = True
+    write_file: WriteFile = lambda _: {}
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file in the body, by its bytes."""
+    """A file in the body, by its bytes. `write` says it again with others."""
 
     data: bytes = field(repr=False)
     media_type: str
     name: str
     role: Role
     source: str
+    write: WriteFile = lambda _: {}
 
 
 class Found:
@@ -166,13 +169,21 @@ class Found:
         """A file as a data URL."""
         name = name_of(path)
         data, kind = self.data_url(value, name)
-        self.documents.append(Document(data, kind, name, role, source))
+
+        def write(changed: bytes) -> Mapping[Path, Any]:
+            return {path: f"data:{kind};base64,{encoded(changed)}"}
+
+        self.documents.append(Document(data, kind, name, role, source, write))
 
     def file_base64(self, value: str, kind: str, path: Path, role: Role, source: str) -> None:
         """A file as bare base64."""
         name = name_of(path)
         data = decoded(self._payload(value)[1], name)
-        self.documents.append(Document(data, kind.lower(), name, role, source))
+
+        def write(changed: bytes) -> Mapping[Path, Any]:
+            return {path: encoded(changed)}
+
+        self.documents.append(Document(data, kind.lower(), name, role, source, write))
 
     def named_file(
         self, kind: Literal["url", "file"], address: str, path: Path, role: Role, source: str

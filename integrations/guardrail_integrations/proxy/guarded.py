@@ -417,6 +417,9 @@ def _is_small_json(response: Response, kind: bytes) -> bool:
 def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
     changes: dict[Path, Any] = {}
     for name, part in changed.items():
+        if name not in found.paths and name not in found.pictures:
+            message = f"{name}: the policy asks for a change that cannot be made in a file."
+            raise refused(400, "policy_violation", message, name)
         if isinstance(part, Text):
             changes[found.paths[name]] = part.text
         elif isinstance(part, Image):

@@ -4,12 +4,14 @@ can look at follows the policy."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from guardrail import Image, Policy, Text
+from guardrail import ContentError, Image, MissingExtra, Policy, Text
 from guardrail.hosting import Part
+from guardrail.pdf import is_pdf, of_pictures, read_pdf
 from guardrail_integrations.proxy.found import Document, Found, Remote, Unscreenable
 from guardrail_integrations.proxy.interfaces import Fetcher, FetchError
 from guardrail_integrations.proxy.json_body import Path
@@ -35,7 +37,7 @@ async def prepare(
     for kind, name in found.unscreenable:
         _weigh(policy, kind, name, made)
     for document in found.documents:
-        _read(policy, document, made)
+        await _read(found, policy, document, made)
     limit = policy.limits.max_images
     if len(found.remote) > limit:
         message = f"{len(found.remote)} addresses, over the limit of {limit} (limits.max_images)."
@@ -45,7 +47,7 @@ async def prepare(
             *(_bytes_of(remote, policy, fetcher, files) for remote in found.remote)
         )
         for remote, (data, media_type) in zip(found.remote, got, strict=True):
-            _resolved(found, policy, remote, data, media_type, made)
+            await _resolved(found, policy, remote, data, media_type, made)
     return made
 
 
@@ -59,14 +61,33 @@ def _weigh(policy: Policy, kind: Unscreenable, name: str, made: Prepared) -> Non
         made.flags.append(f"unscreenable.{kind}")
 
 
-def _read(policy: Policy, document: Document, made: Prepared) -> None:
-    """A file: text is text; others cannot be looked at."""
-    kind = document.media_type
-    if kind.startswith("text/") or kind == "application/json":
+async def _read(found: Found, policy: Policy, document: Document, made: Prepared) -> None:
+    """A file: text is text, a PDF is its pages; others cannot be looked at."""
+    kind, name = document.media_type, document.name
+    if is_pdf(document.data):
+        try:
+            parts = await asyncio.to_thread(
+                read_pdf, document.data, name=name, role=document.role, limits=policy.limits
+            )
+        except MissingExtra:
+            _weigh(policy, "file", name, made)
+            return
+        except ContentError as error:
+            raise refused(400, f"pdf_{error.code}", f"{error}.", name) from None
+        made.parts += parts
+        pages = {part.name: part for part in parts if isinstance(part, Image)}
+        found.pictures.update(dict.fromkeys(pages, partial(_rewritten, document, pages)))
+    elif kind.startswith("text/") or kind == "application/json":
         text = document.data.decode("utf-8", "replace")
-        made.parts.append(Text(text, document.name, document.role, document.source))
+        made.parts.append(Text(text, name, document.role, document.source))
     else:
-        _weigh(policy, "file", document.name, made)
+        _weigh(policy, "file", name, made)
+
+
+def _rewritten(document: Document, pages: dict[str, Image], page: Image) -> Mapping[Path, Any]:
+    """The file with a changed page: all its pages as pictures, with no text beneath them."""
+    pages[page.name] = page
+    return document.write(of_pictures(list(pages.values())))
 
 
 async def _bytes_of(
@@ -88,11 +109,17 @@ async def _bytes_of(
     return await files(remote), ""
 
 
-def _resolved(
+async def _resolved(
     found: Found, policy: Policy, remote: Remote, data: bytes, kind: str, made: Prepared
 ) -> None:
     if not remote.picture:
-        _read(policy, Document(data, kind, remote.name, remote.role, remote.source), made)
+        document = Document(data, kind, remote.name, remote.role, remote.source, remote.write_file)
+        await _read(found, policy, document, made)
+        if remote.kind == "url":
+            if not (changes := remote.write_file(data)):
+                message = f"{remote.name}: send the bytes; files are not fetched here."
+                raise refused(400, "remote_content", message, remote.name)
+            made.changes.update(changes)
         return
     image = Image(data, remote.name, remote.role, remote.source, policy.limits)
     made.parts.append(image)

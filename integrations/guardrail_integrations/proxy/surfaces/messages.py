@@ -106,8 +106,13 @@ def _named(
     """A source that names an address or an uploaded file."""
 
     def write(image: Image) -> Mapping[Path, Any]:
-        kind = media_type(image.data)
-        return {path: {"type": "base64", "media_type": kind, "data": encoded(image.data)}}
+        return _bytes(media_type(image.data), image.data)
+
+    def write_file(data: bytes) -> Mapping[Path, Any]:
+        return _bytes("application/pdf", data)
+
+    def _bytes(kind: str, data: bytes) -> Mapping[Path, Any]:
+        return {path: {"type": "base64", "media_type": kind, "data": encoded(data)}}
 
     url = value.get("type") == "url"
     address = value.get("url" if url else "file_id")
@@ -115,7 +120,9 @@ def _named(
         found.skip("other", path)
         return
     kind: Literal["url", "file"] = "url" if url else "file"
-    found.remote.append(Remote(kind, address, name_of(path), role, source, write, picture))
+    found.remote.append(
+        Remote(kind, address, name_of(path), role, source, write, picture, write_file)
+    )
 
 
 def _document(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
