@@ -59,9 +59,10 @@ class Telemetry:
     ) -> None:
         self._tracer_provider, self._meter_provider = tracer_provider, meter_provider
 
-    def start(self, call: Call) -> Span | None:
-        """Open the span of a call, or None where nobody listens."""
-        if self._tracer_provider is None and "opentelemetry.trace" not in sys.modules:
+    def start(self, call: Call, parent: Any | None = None) -> Span | None:
+        """Open the span of a call, or None where nobody listens. `parent` is the OpenTelemetry
+        context that it belongs to, where that is not the current one."""
+        if not self.listens:
             return None
         from opentelemetry.trace import SpanKind, get_tracer
 
@@ -76,9 +77,15 @@ class Telemetry:
                 attributes[_REQUEST[name]] = value
         return get_tracer(SCOPE, tracer_provider=self._tracer_provider).start_span(
             f"{OPERATION} {model}" if model else OPERATION,
+            context=parent,
             kind=SpanKind.CLIENT,
             attributes=attributes,
         )
+
+    @property
+    def listens(self) -> bool:
+        """Whether there may be anybody who wants spans."""
+        return self._tracer_provider is not None or "opentelemetry.trace" in sys.modules
 
     def current(self, span: Span | None) -> AbstractContextManager[object]:
         """Make the span the parent of what the model call itself traces."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import click
@@ -29,6 +30,11 @@ from guardrail.cli.common import fail, policy_option
     help="Append the record of each call to this file.",
 )
 @click.option("--access-log/--no-access-log", default=True, help="One line a request on stderr.")
+@click.option(
+    "--cache-url",
+    envvar="GUARDRAIL_CACHE_URL",
+    help="A Redis or Valkey server that shares results of checks: redis://cache:6379/0.",
+)
 @click.option("--warm/--no-warm", default=True, help="Load all models before the first call.")
 def serve(
     upstream: str | None,
@@ -41,6 +47,7 @@ def serve(
     tls_key: Path | None,
     records: Path | None,
     access_log: bool,
+    cache_url: str | None,
     warm: bool,
 ) -> None:
     """Put a policy in front of a model endpoint; clients change their base URL and nothing else.
@@ -65,6 +72,8 @@ def serve(
         records=records,
         access_log=access_log,
         warm=warm,
+        cache_url=cache_url,
+        digest_key=os.environ.get("GUARDRAIL_DIGEST_KEY"),
     )
     problem = serve_forever(options)
     if problem:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guardrail import ContentError, Context, Guard
+from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.found import Found
@@ -66,6 +67,7 @@ class Proxy:
         self.settings, self.upstreams, self.fetcher = settings, upstreams, fetcher
         self.endpoints = dict(endpoints or {})
         self.observers = tuple(observers)
+        self.backlog: Backlog | None = None  # where records are delivered; None: at once
         self.under_way = self.with_pictures = self.buffered = 0
         self.draining = False
         self.ready = True

@@ -55,6 +55,7 @@ from guardrail_integrations.proxy.refusals import (
 )
 from guardrail_integrations.proxy.sse import Event, SseReader, read_event
 from guardrail_integrations.proxy.surface import Stream, Surface
+from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
 if TYPE_CHECKING:
     from guardrail_integrations.proxy.app import Proxy, Rules
@@ -106,12 +107,18 @@ class GuardedCall(AsyncCaller):
         self._head = self._tail = b""
         guard = rules.guard
         self.call = Call(Content(), context, found.parameters)
-        self.span = guard.telemetry.start(self.call)
+        self.span = None
+        if guard.telemetry.listens:
+            self.span = guard.telemetry.start(self.call, parent_of(exchange.index))
         super().__init__(functools.partial(self._emit, guard.emit))
 
     def _emit(self, deliver: Any, record: Record) -> None:
         self.record = record
-        deliver(record, span=self.span)
+        work = functools.partial(deliver, record, span=self.span)
+        if self.proxy.backlog is None:
+            work()
+        else:
+            self.proxy.backlog.put(work)
 
     async def run(self) -> None:
         """Play the flow and answer the client."""
@@ -287,6 +294,7 @@ class GuardedCall(AsyncCaller):
             body = [self.compressed]
         if self.rules.reads_output:
             headers = self._readable(headers)
+        headers = hand_on(headers, self.span)
         headers.append((b"content-length", b"%d" % sum(map(len, body))))
         return Request(exchange.method, target_of(exchange, self.target), headers, body)
 

@@ -10,18 +10,23 @@ import multiprocessing
 import os
 import signal
 import ssl
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from guardrail import Guard, GuardrailError, JsonLinesSink, Sink
+from guardrail.cache import Cache
+from guardrail_integrations.proxy.backlog import Backlog, Behind
 from guardrail_integrations.proxy.configuration import read_settings
-from guardrail_integrations.proxy.interfaces import Access
+from guardrail_integrations.proxy.interfaces import Access, Observer
+from guardrail_integrations.proxy.metrics import SHARED, Metrics
 from guardrail_integrations.proxy.serve import Server, bound, serving
 from guardrail_integrations.proxy.settings import Settings
+from guardrail_integrations.proxy.tracing import export_traces
 
 _log = logging.getLogger("guardrail.proxy")
 
@@ -41,11 +46,29 @@ class Options:
     records: Path | None = None
     access_log: bool = True
     warm: bool = True
+    cache_url: str | None = field(default=None, repr=False)
+    digest_key: str | None = field(default=None, repr=False)
 
-    def guard(self) -> Guard:
+    def guard(self, *sinks: Sink) -> Guard:
         """A guard under the policy as its file stands now. Raises PolicyError."""
-        sinks: list[Sink] = [] if self.records is None else [JsonLinesSink(self.records)]
-        return Guard(self.policy, sinks=sinks)
+        if self.records is not None:
+            sinks = (*sinks, JsonLinesSink(self.records))
+        return Guard(self.policy, sinks=sinks, cache=self.cache(), digest_key=self._key())
+
+    def cache(self) -> Cache | None:
+        """What all workers share, the same for every guard of a process. Raises ValueError."""
+        key = self._key()
+        if self.cache_url is None:
+            return None
+        if key is None:
+            raise ValueError("a shared cache needs a key for its digests: GUARDRAIL_DIGEST_KEY")
+        return _shared_cache(self.cache_url, key)
+
+    def _key(self) -> bytes | None:
+        key = None if self.digest_key is None else self.digest_key.encode()
+        if key is not None and not 16 <= len(key) <= 64:
+            raise ValueError("GUARDRAIL_DIGEST_KEY: 16 to 64 bytes are expected")
+        return key
 
     def settings(self) -> Settings:
         """Raises ValueError for what cannot be used."""
@@ -64,6 +87,13 @@ class Options:
         context.set_alpn_protocols(["http/1.1"])
         context.load_cert_chain(self.certificate, self.key)
         return context
+
+
+@functools.cache
+def _shared_cache(url: str, key: bytes) -> Cache:
+    from guardrail_integrations.redis import RedisCache
+
+    return RedisCache(url, digest_key=key)
 
 
 class AccessLog:
@@ -133,16 +163,22 @@ def _run(options: Options, sock: Any) -> None:
 async def _serve(options: Options, sock: Any) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    guard = options.guard()
-    observers = [AccessLog()] if options.access_log else []
-    server = serving(guard, options.settings(), observers=observers)
+    export_traces()
+    backlog, metrics = Backlog(), Metrics()
+    guard = options.guard(metrics.record)
+    observers: list[Observer] = [Behind(metrics, backlog)]
+    if options.access_log:
+        observers.append(Behind(AccessLog(), backlog))
+    endpoints = {"/metrics": metrics.endpoint(backlog)}
+    server = serving(guard, options.settings(), observers=observers, endpoints=endpoints)
+    server.proxy.backlog = backlog
     server.proxy.ready = not options.warm
     for name in ("SIGTERM", "SIGINT"):
         loop.add_signal_handler(getattr(signal, name), ended.set)
     tasks: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
-        task = loop.create_task(_reload(options, server))
+        task = loop.create_task(_reload(options, server, metrics))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -155,6 +191,10 @@ async def _serve(options: Options, sock: Any) -> None:
         warming.add_done_callback(tasks.discard)
     await ended.wait()
     await server.stop(server.proxy.settings.drain_s)
+    backlog.close()
+    close_cache = getattr(guard.runner.cache, "close", None)
+    if close_cache is not None:
+        close_cache()
 
 
 async def _warm(server: Server, guard: Guard) -> None:
@@ -166,10 +206,10 @@ async def _warm(server: Server, guard: Guard) -> None:
         server.proxy.ready = True
 
 
-async def _reload(options: Options, server: Server) -> None:
+async def _reload(options: Options, server: Server, metrics: Metrics) -> None:
     """Read the policy again, off the loop; a bad one leaves the old in place."""
     try:
-        guard = await asyncio.to_thread(options.guard)
+        guard = await asyncio.to_thread(options.guard, metrics.record)
         if options.warm:
             await asyncio.to_thread(guard.warm)
     except GuardrailError as error:
@@ -186,6 +226,12 @@ def _worker(options: Options, port: int) -> None:
 
 def _supervise(options: Options, port: int) -> None:
     """Keep so many workers running; signals are handed on to them."""
+    with tempfile.TemporaryDirectory(prefix="guardrail-metrics-") as folder:
+        os.environ[SHARED] = folder
+        _keep_running(options, port)
+
+
+def _keep_running(options: Options, port: int) -> None:
     context = multiprocessing.get_context("spawn")
     workers: list[Any] = []
     stopping = False
@@ -209,9 +255,16 @@ def _supervise(options: Options, port: int) -> None:
         for place, worker in enumerate(workers):
             if not worker.is_alive() and not stopping:
                 _log.error("a worker ended with %s and is started again", worker.exitcode)
+                _forget_gauges(worker.pid)
                 time.sleep(0.5)
                 workers[place] = start()
                 workers[place].start()
+
+
+def _forget_gauges(pid: int) -> None:
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _signal(pid: int, number: int) -> None:

@@ -1,0 +1,64 @@
+"""What is told of calls, done behind them: a slow or failing log, trace or metric holds up none."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from guardrail_integrations.proxy.interfaces import Access, Observer
+
+_log = logging.getLogger("guardrail.proxy")
+
+
+class Backlog:
+    """Work for one thread, in order. What comes when it is full is dropped and counted."""
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        self.capacity = capacity
+        self.dropped = self.failed = 0
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="guardrail-backlog")
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How much has not been done yet."""
+        return self._work.qsize()
+
+    def put(self, work: Callable[[], None]) -> None:
+        """Leave work to be done. Never waits, never raises."""
+        if self._work.qsize() < self.capacity:
+            self._work.put(work)
+        else:
+            self.dropped += 1
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Do what is waiting, for at most so long, and end."""
+        self._work.put(None)
+        self._thread.join(seconds)
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                work()
+            except Exception as error:
+                self.failed += 1
+                _log.warning("something was not told of a call: %s", type(error).__name__)
+
+
+class Behind:
+    """An observer that is told in the backlog's thread."""
+
+    def __init__(self, observer: Observer, backlog: Backlog) -> None:
+        self._observer, self._backlog = observer, backlog
+
+    def began(self) -> None:
+        """See interfaces.Observer."""
+        self._backlog.put(self._observer.began)
+
+    def ended(self, access: Access) -> None:
+        """See interfaces.Observer."""
+        self._backlog.put(partial(self._observer.ended, access))

@@ -1,0 +1,147 @@
+"""Metrics of a proxy for Prometheus, at /metrics.
+
+Labels have few values: names of rules, checks and routes, our own paths and codes. None holds
+anything of a call. With several workers each scrape answers for all of them (prometheus_client's
+multiprocess mode, which `guardrail serve` sets up).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from guardrail import Record
+from guardrail_integrations.proxy.interfaces import Access
+from guardrail_integrations.redis import RedisCache
+
+if TYPE_CHECKING:
+    from guardrail_integrations.proxy.app import Proxy
+    from guardrail_integrations.proxy.backlog import Backlog
+    from guardrail_integrations.proxy.http_server import Exchange
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+
+
+class Metrics:
+    """Counts what observers and sinks are told. `began` and `ended` make it an Observer, `record`
+    a Sink; `scrape` is the endpoint."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        self._registry = CollectorRegistry()
+
+        def counter(name: str, about: str, *labels: str) -> Counter:
+            return Counter(f"guardrail_{name}", about, labels, registry=self._registry)
+
+        def seconds(name: str, about: str, *labels: str) -> Histogram:
+            return Histogram(
+                f"guardrail_{name}_seconds",
+                about,
+                labels,
+                registry=self._registry,
+                buckets=_SECONDS,
+            )
+
+        def gauge(name: str, about: str, *labels: str) -> Gauge:
+            return Gauge(
+                f"guardrail_{name}",
+                about,
+                labels,
+                registry=self._registry,
+                multiprocess_mode="livesum",
+            )
+
+        self.requests = counter(
+            "requests", "Requests by how they ended", "path", "status", "action", "code"
+        )
+        self.bytes = counter("bytes", "Bytes of bodies", "direction")
+        self.request_time = seconds("request", "Time of a request", "path")
+        self.upstream_time = seconds("upstream", "Time the upstream took", "path")
+        self.rules = counter(
+            "rule_results", "Results of rules", "rule", "stage", "status", "action", "would"
+        )
+        self.lookups = counter(
+            "cache_lookups", "Checks by whether a cache answered", "check", "hit"
+        )
+        self.check_time = seconds("check", "Time of a check that no cache answered", "check")
+        self.tokens = counter("tokens", "Tokens that upstreams report", "kind")
+        self.under_way = gauge("requests_under_way", "Requests under way")
+        self.buffered = gauge("buffered_bytes", "Bytes of bodies held in memory")
+        self.pool = gauge("pool", "Threads for checks and their queue", "pool", "what")
+        self.connections = gauge("upstream_connections", "Connections", "upstream", "what")
+        self.shared = gauge("shared_cache", "The shared cache", "what")
+        self.backlog = gauge("telemetry", "What is told behind calls", "what")
+
+    def began(self) -> None:
+        """See interfaces.Observer."""
+
+    def ended(self, access: Access) -> None:
+        """See interfaces.Observer."""
+        self.requests.labels(access.path, str(access.status), access.action, access.code).inc()
+        self.request_time.labels(access.path).observe((access.ended_ns - access.started_ns) / 1e9)
+        if access.upstream_ns:
+            self.upstream_time.labels(access.path).observe(access.upstream_ns / 1e9)
+        self.bytes.labels("in").inc(access.bytes_in)
+        self.bytes.labels("out").inc(access.bytes_out)
+
+    def record(self, record: Record) -> None:
+        """A Sink: the rules and checks of a call."""
+        for stage in record.stages:
+            name = str(stage.stage)
+            for result in stage.verdict.rules:
+                self.rules.labels(
+                    result.rule, name, str(result.status), str(result.action), str(result.would)
+                ).inc()
+            for run in stage.checks:
+                self.lookups.labels(run.name, "yes" if run.cached else "no").inc()
+                if not run.cached:
+                    self.check_time.labels(run.name).observe(run.ms / 1000)
+        for kind in ("input", "output", "cached", "reasoning"):
+            if count := getattr(record.usage, f"{kind}_tokens"):
+                self.tokens.labels(kind).inc(count)
+
+    def look(self, proxy: Proxy, backlog: Backlog | None = None) -> None:
+        """Read what is measured by looking: how full everything is."""
+        self.under_way.set(proxy.under_way)
+        self.buffered.set(proxy.buffered)
+        runner = proxy.rules.guard.runner
+        for name, pool in (("text", runner.pools.text), ("pictures", runner.pools.pictures)):
+            for what, value in pool.load._asdict().items():
+                self.pool.labels(name, what).set(value)
+        for name, upstream in proxy.upstreams.items():
+            for what in ("open", "waiting"):
+                self.connections.labels(name, what).set(getattr(upstream, what, 0))
+        if isinstance(runner.cache, RedisCache):
+            for what, value in vars(runner.cache.traffic).items():
+                self.shared.labels(what).set(float(value))
+        if backlog is not None:
+            for what in ("waiting", "capacity", "dropped", "failed"):
+                self.backlog.labels(what).set(getattr(backlog, what))
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus's text format, of all workers where there are several."""
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = self._registry
+        if SHARED in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        text: bytes = generate_latest(registry)
+        return text
+
+    def endpoint(self, backlog: Backlog | None = None) -> Callable[[Proxy, Exchange], Any]:
+        """The endpoint that Prometheus scrapes."""
+
+        async def metrics(proxy: Proxy, exchange: Exchange) -> None:
+            self.look(proxy, backlog)
+            body = await asyncio.to_thread(self.text)
+            kind = b"text/plain; version=0.0.4; charset=utf-8"
+            length = (b"content-length", b"%d" % len(body))
+            exchange.answer(200, [(b"content-type", kind), length], body)
+
+        return metrics

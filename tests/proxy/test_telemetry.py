@@ -1,0 +1,214 @@
+"""What the proxy tells of calls: metrics, traces across it, and that none of it is in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.trace import INVALID_SPAN
+from prometheus_client.parser import text_string_to_metric_families
+
+from guardrail import Guard
+from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail_integrations.proxy.backlog import Backlog, Behind
+from guardrail_integrations.proxy.interfaces import Access
+from guardrail_integrations.proxy.metrics import Metrics
+from guardrail_integrations.proxy.serve import bound, serving
+from guardrail_integrations.proxy.settings import Settings
+from guardrail_integrations.proxy.tracing import hand_on, parent_of
+from tests.proxy.scripted import scripted
+from tests.proxy.serving import chat_answer, says
+
+ROOT = Path(__file__).parents[2] / "integrations"
+BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9})))
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def ask(text: str) -> dict[str, object]:
+    return {"model": "m", "messages": [{"role": "user", "content": text}]}
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_metrics_count_what_happened() -> None:
+    metrics, backlog = Metrics(), Backlog()
+    guard = Guard(BLOCKS, sinks=[metrics.record])
+    async with scripted(says(chat_answer("fine"))) as upstream, httpx.AsyncClient() as client:
+        server = serving(
+            guard,
+            Settings.of(upstream.url),
+            observers=[Behind(metrics, backlog)],
+            endpoints={"/metrics": metrics.endpoint(backlog)},
+        )
+        server.proxy.backlog = backlog
+        await server.start(bound("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{server.port}"
+        for text in ("hello", "forbidden", "hello again"):
+            await client.post(url + "/v1/chat/completions", json=ask(text))
+        for _ in range(200):
+            answer = await client.get(url + "/metrics")
+            found = samples(answer.text)
+            ended = {k: v for k, v in found.items() if k[0] == "guardrail_requests_total"}
+            if sum(ended.values()) >= 3:
+                break
+            await asyncio.sleep(0.02)
+        await server.stop(1)
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    by_action = {}
+    for (_, labels), value in ended.items():
+        named = dict(labels)
+        if named["path"].endswith("/chat/completions"):
+            by_action[named["action"], named["status"], named["code"]] = value
+    assert by_action == {("allow", "200", ""): 2, ("block", "400", "policy_violation"): 1}
+    hits = [
+        value
+        for (name, labels), value in found.items()
+        if name == "guardrail_rule_results_total" and ("status", "hit") in labels
+    ]
+    assert hits == [1]
+    assert "forbidden" not in answer.text
+    assert "hello" not in answer.text
+
+
+def names_in(expression: str) -> set[str]:
+    return set(re.findall(r"guardrail_[a-z_]+", expression))
+
+
+def exported() -> set[str]:
+    metrics = Metrics()
+    names = set()
+    for family in metrics._registry.collect():
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+        names |= {family.name + suffix for suffix in suffixes.get(family.type, [""])}
+    return names
+
+
+def test_the_dashboard_shows_what_there_is() -> None:
+    dashboard = json.loads((ROOT / "grafana/guardrail-proxy.json").read_text())
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(places) == len(panels)
+    shown = set()
+    for panel in panels:
+        assert panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        for target in panel["targets"]:
+            assert target["expr"].count("(") == target["expr"].count(")")
+            used = names_in(target["expr"])
+            assert used
+            assert used <= exported()
+            shown |= used
+    whole = {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in exported()} - whole == {
+        "guardrail_buffered_bytes"
+    }
+
+
+def test_the_alerts_watch_what_there_is() -> None:
+    groups = yaml.safe_load((ROOT / "prometheus/guardrail-proxy.rules.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len({rule["alert"] for rule in rules}) == len(rules) >= 6
+    for one in rules:
+        assert names_in(one["expr"]) <= exported()
+        assert one["expr"].count("(") == one["expr"].count(")")
+        assert one["labels"]["severity"] in ("warning", "critical")
+        assert one["annotations"].keys() == {"summary", "description"}
+        for label in re.findall(r"\$labels\.(\w+)", json.dumps(one["annotations"])):
+            assert re.search(rf"by \([^)]*\b{label}\b", one["expr"])
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+async def test_a_trace_goes_through(sampled: bool) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF))
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    guard = Guard(BLOCKS, tracer_provider=provider)
+    parent = PARENT if sampled else PARENT[:-1] + "0"
+    async with scripted(says(chat_answer("fine"))) as upstream, httpx.AsyncClient() as client:
+        server = serving(guard, Settings.of(upstream.url))
+        await server.start(bound("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
+        headers = {"traceparent": parent, "tracestate": "a=b"}
+        assert (await client.post(url, json=ask("hello"), headers=headers)).status_code == 200
+        await server.stop(1)
+    head = upstream.requests[0][0].decode().lower()
+    (sent,) = re.findall(r"traceparent: (\S+)", head)
+    version, trace, span, flags = sent.split("-")
+    assert (version, trace, flags) == ("00", parent[3:35], parent[-2:])
+    assert span != parent[36:52]
+    assert "tracestate: a=b" in head
+    done = {one.name: one for one in spans.get_finished_spans()}
+    if not sampled:
+        assert not done
+        return
+    assert f"{done['chat m'].context.span_id:016x}" == span
+    assert f"{done['chat m'].parent.span_id:016x}" == parent[36:52]
+
+
+def test_without_a_tracer_headers_stay() -> None:
+    headers = [(b"Traceparent", PARENT.encode())]
+    assert hand_on(headers, None) is headers
+    assert hand_on(headers, INVALID_SPAN) is headers
+
+
+FORM = rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+
+
+@given(st.binary(max_size=70) | st.from_regex(FORM))
+def test_any_traceparent_is_read_or_passed_over(raw: bytes) -> None:
+    for state in (b"", raw):
+        parent_of({b"traceparent": raw, b"tracestate": state})
+
+
+def access() -> Access:
+    return Access("GET", "/", 200, 0, 1)
+
+
+class Stuck:
+    """An observer that hangs, or fails."""
+
+    def __init__(self) -> None:
+        self.go, self.seen = threading.Event(), 0
+
+    def began(self) -> None:
+        raise RuntimeError("the disk is full")
+
+    def ended(self, access: Access) -> None:
+        self.go.wait(10)
+        self.seen += 1
+
+
+def test_what_hangs_or_fails_holds_nothing_up() -> None:
+    backlog, stuck = Backlog(capacity=10), Stuck()
+    observer = Behind(stuck, backlog)
+    began = time.monotonic()
+    observer.began()
+    for _ in range(1_000):
+        observer.ended(access())
+    assert time.monotonic() - began < 1
+    assert backlog.dropped >= 980
+    assert backlog.waiting <= 10
+    stuck.go.set()
+    backlog.close()
+    assert backlog.failed == 1
+    assert stuck.seen + backlog.dropped == 1_000
