@@ -7,7 +7,7 @@ from typing import Any
 from guardrail.structure.lenient import MISSING, PLAIN, Plain, lenient
 from guardrail.structure.mend import FENCE, MAX_STARTS
 from guardrail.structure.problems import Problem, shown
-from guardrail.structure.reader import Reader, Unreadable, Watch
+from guardrail.structure.reader import Pieces, Reader, Unreadable, Watch
 from guardrail.structure.shape import Shape
 from guardrail.structure.viable import Forms, Spot
 
@@ -57,7 +57,7 @@ class _Follow(Watch[Place]):
             node.held = {} if kind == "object" else []
             self.seen += 1
 
-    def grows(self, node: Place, text: str) -> None:
+    def grows(self, node: Place, text: Pieces) -> None:
         """See Watch."""
         self._forms.grows(node.spot, text)
 
@@ -89,7 +89,7 @@ class Progress:
         self._forms = shape.forms
         self._begins = "{" if shape.is_object else "{["
         self._before = ""
-        self._tried = ""  # what the document under way has taken, where there is prose around it
+        self._tried = Pieces()  # what the document under way took, where prose is around it
         self._starts = 0
         self._prose = False
         self._over = False
@@ -106,7 +106,8 @@ class Progress:
         if self._reader is None:
             text = self._start(text)
         while text and self._reader is not None:
-            self._tried += text if self._prose else ""
+            if self._prose:
+                self._tried.add(text)
             try:
                 self._reader.feed(text)
             except Unreadable as error:
@@ -151,12 +152,12 @@ class Progress:
             self.problem = Problem(shown(error.path, self._shape.names), error.reason)
             self.label, self._over = error.label, True
             return ""
-        tried, self._tried, self._reader = self._tried[1:], "", None
+        tried, self._tried, self._reader = self._tried.joined()[1:], Pieces(), None
         return self._start(tried)
 
     def _look(self) -> tuple[int, int]:
         reader = self._reader
-        return (self._follow.seen, len(reader.text or "") if reader is not None else 0)
+        return (self._follow.seen, reader.text_length if reader is not None else 0)
 
     @property
     def complete(self) -> bool:

@@ -45,6 +45,27 @@ class Unreadable(Exception):
         super().__init__(reason)
 
 
+class Pieces:
+    """A string that grows; joined only when somebody looks."""
+
+    __slots__ = ("_pieces", "length")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self.length = 0
+
+    def add(self, piece: str) -> None:
+        """Put a piece to its end."""
+        self._pieces.append(piece)
+        self.length += len(piece)
+
+    def joined(self) -> str:
+        """The whole string."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+
 class Watch(Generic[N]):
     """Is told of every step; raises Unreadable where the document breaks its rules.
 
@@ -62,7 +83,7 @@ class Watch(Generic[N]):
     def begins(self, node: N, kind: str) -> None:
         """The value at `node` is an "object", "array", "string", "number", "boolean" or "null"."""
 
-    def grows(self, node: N, text: str) -> None:
+    def grows(self, node: N, text: Pieces) -> None:
         """The string at `node` begins with `text`."""
 
     def key_grows(self, node: N, text: str) -> None:
@@ -122,7 +143,8 @@ class Reader(Generic[N]):
         self._state = self._after_comment = _State.VALUE
         self._node: N | None = None
         self._quote = '"'
-        self._string = self._word = self._rest = ""
+        self._word = self._rest = ""
+        self._string = Pieces()
         self._is_key = False
         self._newline = False  # a line break stands before the next token
         self._steps: dict[_State, Callable[[str, int], int]] = {
@@ -140,7 +162,13 @@ class Reader(Generic[N]):
     @property
     def text(self) -> str | None:
         """The value that is a string and still open, as far as it has come."""
-        return self._string if self._state is _State.STRING and not self._is_key else None
+        inside = self._state is _State.STRING and not self._is_key
+        return self._string.joined() if inside else None
+
+    @property
+    def text_length(self) -> int:
+        """Characters of `text`; 0 where there is none."""
+        return self._string.length if self._state is _State.STRING and not self._is_key else 0
 
     @property
     def path(self) -> tuple[str | int, ...]:
@@ -294,7 +322,7 @@ class Reader(Generic[N]):
     def _open_string(self, quote: str, at: int, *, is_key: bool) -> int:
         if quote != '"':
             self.slips["quotes"] = None
-        self._quote, self._string, self._is_key = _CLOSING[quote], "", is_key
+        self._quote, self._string, self._is_key = _CLOSING[quote], Pieces(), is_key
         self._state = _State.STRING
         return at + 1
 
@@ -304,7 +332,7 @@ class Reader(Generic[N]):
             piece = run[0]
             if not piece.isprintable() and any(char < " " for char in piece):
                 self.slips["raw line breaks"] = None
-            self._string += piece
+            self._string.add(piece)
             return run.end()
         char = data[at]
         if char == self._quote:
@@ -320,7 +348,7 @@ class Reader(Generic[N]):
             raise Unreadable(f"no escape of JSON begins at character {self.at + at}")
         if escape == "'":
             self.slips["quotes"] = None
-        self._string += _ESCAPES[escape]
+        self._string.add(_ESCAPES[escape])
         return at + 2
 
     def _unicode(self, data: str, at: int) -> int:
@@ -330,7 +358,7 @@ class Reader(Generic[N]):
             raise Unreadable(f"no escape of JSON begins at character {self.at + at}")
         code = int(data[at + 2 : at + 6], 16)
         if not 0xD800 <= code < 0xE000:
-            self._string += chr(code)
+            self._string.add(chr(code))
             return at + 6
         second = data[at + 6 : at + 12]
         if code < 0xDC00 and len(second) < 6 and "\\u".startswith(second[:2]):
@@ -338,21 +366,21 @@ class Reader(Generic[N]):
         low = int(second[2:], 16) if second[:2] == "\\u" and not _bad_hex(second[2:]) else 0
         if code >= 0xDC00 or not 0xDC00 <= low < 0xE000:
             raise Unreadable("half of a surrogate pair stands in a string")
-        self._string += chr(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00))
+        self._string.add(chr(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)))
         return at + 12
 
     def _told_of_string(self) -> None:
         if self._is_key:
-            self.watch.key_grows(self.open[-1].node, self._string)
+            self.watch.key_grows(self.open[-1].node, self._string.joined())
         elif self._node is not None:
             self.watch.grows(self._node, self._string)
 
     def _string_ends(self, at: int) -> int:
         self._told_of_string()
         if self._is_key:
-            self._key_ends(self._string)
+            self._key_ends(self._string.joined())
         else:
-            self._ends(self._string)
+            self._ends(self._string.joined())
         return at + 1
 
     def _key_ends(self, key: str) -> None:

@@ -35,7 +35,7 @@ def adapter_of(output: Any) -> TypeAdapter[Any]:
 
 def schema_of(adapter: TypeAdapter[Any], output: Any) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the values an adapter takes."""
-    from pydantic.errors import PydanticInvalidForJsonSchema
+    from pydantic import PydanticUserError
     from pydantic.json_schema import GenerateJsonSchema
 
     class Exact(GenerateJsonSchema):
@@ -50,7 +50,7 @@ def schema_of(adapter: TypeAdapter[Any], output: Any) -> dict[str, Any]:
 
     try:
         return adapter.json_schema(schema_generator=Exact)
-    except PydanticInvalidForJsonSchema as error:
+    except PydanticUserError as error:
         said = str(error).partition("\n")[0]
         raise SchemaError("#", "", f"{_name(output)} has no JSON Schema: {said}") from None
 

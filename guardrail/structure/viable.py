@@ -13,7 +13,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from guardrail.structure.problems import expected, of_schema
-from guardrail.structure.reader import Unreadable
+from guardrail.structure.reader import Pieces, Unreadable
 from guardrail.structure.schema import Schema
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Forms:
         self._schema, self._names = shape.schema, shape.names
         self._definitions: Schema = shape.schema.get("$defs", {})
         self._known: dict[int, tuple[Form, ...]] = {}
-        self._validators: dict[int, Validator] = {}
+        self._validators: dict[int, tuple[Schema, Validator]] = {}  # by id, kept alive with it
         self._root = self._of(shape.schema)
         if not shape.is_object:
             around: Schema = {
@@ -90,7 +90,7 @@ class Forms:
         left = [one for one in spot.forms if all(_takes(schema, kind) for schema in one[1])]
         spot.keep(left, expected(k for _, form in spot.forms for s in form for k in _kinds(s)))
 
-    def grows(self, spot: Spot, text: str) -> None:
+    def grows(self, spot: Spot, text: Pieces) -> None:
         """The string begins with `text`."""
         left = [one for one in spot.forms if all(_may_begin(schema, text) for schema in one[1])]
         if len(left) < len(spot.forms):
@@ -146,9 +146,9 @@ class Forms:
 
         known = self._validators.get(id(schema))
         if known is None:
-            known = compiled({**schema, "$defs": self._definitions})
+            known = schema, compiled({**schema, "$defs": self._definitions})
             self._validators[id(schema)] = known
-        return known
+        return known[1]
 
     def _of(self, schema: Any, under_way: frozenset[int] = frozenset()) -> tuple[Form, ...]:
         """The forms of a schema, at most _MAX_FORMS, else one that takes anything."""
@@ -212,11 +212,14 @@ def _takes(schema: Schema, kind: str) -> bool:
     return not kinds or kind in kinds or (kind == "number" and "integer" in kinds)
 
 
-def _may_begin(schema: Schema, text: str) -> bool:
-    if len(text) > schema.get("maxLength", len(text)):
+def _may_begin(schema: Schema, text: Pieces) -> bool:
+    if text.length > schema.get("maxLength", text.length):
         return False
     choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    return choices is None or any(isinstance(c, str) and c.startswith(text) for c in choices)
+    if choices is None:
+        return True
+    so_far = text.joined()
+    return any(isinstance(choice, str) and choice.startswith(so_far) for choice in choices)
 
 
 def _has_key(schema: Schema, text: str) -> bool:

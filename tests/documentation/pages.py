@@ -115,7 +115,10 @@ def played(page: str, *, afresh: bool = False) -> str:
         elif block.language == "python":
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(compile("\n" * block.line + block.body, "page", "exec"), names)
+                exec(
+                    compile("\n" * block.line + block.body, "page", "exec", dont_inherit=True),
+                    names,
+                )
             last = printed.getvalue()
             continue
         elif block.language == "text" and last is not None:

@@ -250,3 +250,14 @@ class Loose(TypedDict, total=False):
 def test_keys_that_are_optional_may_be_null() -> None:
     assert fed(Loose, '{"a": null}').problem is None
     assert shape_of(Loose).read('{"a": null}').value == {}
+
+
+def test_a_long_text_costs_the_same_at_its_end() -> None:
+    for before in ("", "So: "):
+        progress = Progress(shape_of({"type": "object", "properties": {"a": {"type": "string"}}}))
+        progress.feed(before + '{"a": "')
+        for _ in range(200_000):
+            progress.feed("tests")
+        assert len(progress.partial["a"]) == 1_000_000
+        progress.feed('"}')
+        assert progress.complete
