@@ -196,6 +196,8 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         """The counts of two answers together."""
+        if self == _UNKNOWN:
+            return other
         return Usage(
             *(
                 one if two is None else two + (one or 0)

@@ -13,6 +13,8 @@ from guardrail.content import Context, Part
 from guardrail.detector import Detector, Extractor, Stage, Window
 from guardrail.policy import Policy, Rule
 
+MAX_KINDS = 1_000  # of parts, by role and source, whose rules are remembered
+
 
 @dataclass(frozen=True)
 class Pane:
@@ -61,7 +63,22 @@ class Plan:
             )
             for extractor in policy.extractors
         }
+        self._looking_at: dict[tuple[type, str, str], tuple[Rule, ...]] = {}
         self._panes = panes_of(policy.holding())
+
+    def looking_at(self, part: Part) -> tuple[Rule, ...]:
+        """The rules that look at this part on its own."""
+        kind = (type(part), part.role, part.source)
+        rules = self._looking_at.get(kind)
+        if rules is None:
+            rules = tuple(
+                rule
+                for rule in self.rules
+                if rule.detector.spec.scope == "part" and rule.sees(part)
+            )
+            if len(self._looking_at) < MAX_KINDS:
+                self._looking_at[kind] = rules
+        return rules
 
     @property
     def holds_output(self) -> bool:

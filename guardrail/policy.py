@@ -175,6 +175,8 @@ class Scope:
 
     def covers(self, context: Context) -> bool:
         """Whether a call falls under the policy."""
+        if not (self.routes or self.tenants or self.models):
+            return True
         from fnmatch import fnmatchcase
 
         def fits(value: str | None, patterns: tuple[str, ...]) -> bool:
@@ -246,6 +248,8 @@ class Policy:
 
     def mode_of(self, rule: Rule) -> Mode:
         """The weaker of the rule's own mode and the policy's."""
+        if self.mode is Mode.ENFORCE:
+            return rule.mode
         order = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
         return min(self.mode, rule.mode, key=order.index)
 
@@ -293,6 +297,8 @@ def judge(policy: Policy, stage: Stage, observed: Observed, asked: int | None = 
     if not (observed.looked_at or observed.failures):
         reason = observed.skipped or "nothing there to look at"
         return RuleResult(rule.id, Status.SKIPPED, reason=reason)
+    if not (observed.findings or observed.failures or observed.skipped):
+        return RuleResult(rule.id, Status.PASSED)
     status, action, reason = Status.PASSED, Action.ALLOW, ""
     label, score, threshold = None, None, None
     over: list[Finding] = []
@@ -352,9 +358,11 @@ def decide(
     how often the model has been asked again, None where it cannot be; a rule that stops the call
     for good leaves no room for it.
     """
+    results = [*built_in, *[judge(policy, stage, observed, asked) for observed in observations]]
+    action = max([result.action for result in results], default=Action.ALLOW)
+    if action is Action.ALLOW:
+        return Verdict(rules=tuple(results))
     rules = {rule.id: rule for rule in policy.rules}
-    results = [*built_in, *(judge(policy, stage, observed, asked) for observed in observations)]
-    action = max((result.action for result in results), default=Action.ALLOW)
     final = any(result.action.stops and not result.ask_again for result in results)
     ask_again = not final and any(result.ask_again for result in results)
     edits = tuple(
@@ -371,12 +379,10 @@ def decide(
         rule = rules.get(result.rule)
         return _STRICTNESS[rule.severity] if rule else _STRICTNESS["critical"]
 
-    reason = message = ""
-    if action > Action.ALLOW:
-        first = max((r for r in results if r.action is action), key=weight)
-        rule = rules.get(first.rule)
-        message = (rule.message if rule else first.reason) or NEUTRAL_MESSAGE
-        reason = f"{first.rule}: {(rule and rule.message) or first.reason}"
+    first = max((r for r in results if r.action is action), key=weight)
+    strictest = rules.get(first.rule)
+    message = (strictest.message if strictest else first.reason) or NEUTRAL_MESSAGE
+    reason = f"{first.rule}: {(strictest and strictest.message) or first.reason}"
     return Verdict(action, tuple(results), edits, reason, message, ask_again)
 
 

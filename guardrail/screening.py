@@ -137,14 +137,14 @@ class Room:
 
     def wave(self, uses: Sequence[Use]) -> Generator[Step, Any, None]:
         """Run the jobs of a wave, each once, and hand every result to all that wait for it."""
+        if not uses:
+            return
         jobs: dict[bytes, Job] = {}
         for job, _ in uses:
             key = job.key or id(job).to_bytes(8, "little")
             known = jobs.get(key)
             if known is None or known.timeout_s < job.timeout_s:
                 jobs[key] = job
-        if not jobs:
-            return
         results = dict(zip(jobs, (yield Run(tuple(jobs.values()))), strict=True))
         for key, job in jobs.items():
             self.runs.append(_check_run(job, self.stage, results[key]))
@@ -167,11 +167,12 @@ class Room:
 
     def detections(self, parts: Sequence[Part], *, keep: bool = True) -> list[Use]:
         """Each part under each rule that looks at it; `keep` says whether to cache the results."""
+        whole = self.rules is self.plan.rules
         return [
             self._detection(rule, part, keep)
             for part in parts
-            for rule in self.rules
-            if rule.detector.spec.scope == "part" and rule.sees(part)
+            for rule in self.plan.looking_at(part)
+            if whole or rule in self.rules
         ]
 
     def _detection(self, rule: Rule, part: Part, keep: bool) -> Use:
@@ -208,8 +209,10 @@ class Room:
         uses: list[Use] = []
         for rule in self.rules:
             spec = rule.detector.spec
+            if spec.scope != "call":
+                continue
             seen = tuple(part for part in parts if rule.sees(part))
-            if spec.scope != "call" or not seen:
+            if not seen:
                 continue
             call = self.call
             if spec.reads_beside:

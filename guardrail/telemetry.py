@@ -9,6 +9,7 @@ done at all.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
@@ -18,8 +19,8 @@ from guardrail.detector import Stage
 from guardrail.verdict import Status
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import MeterProvider
-    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.metrics import Meter, MeterProvider, Observation
+    from opentelemetry.trace import Span, Tracer, TracerProvider
 
     from guardrail.content import Call
     from guardrail.rates import Rate
@@ -58,13 +59,21 @@ class Telemetry:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         self._tracer_provider, self._meter_provider = tracer_provider, meter_provider
+        self._made: Tracer | None = None
+
+    def _tracer(self) -> Tracer:
+        if self._made is None:
+            from opentelemetry.trace import get_tracer
+
+            self._made = get_tracer(SCOPE, tracer_provider=self._tracer_provider)
+        return self._made
 
     def start(self, call: Call, parent: Any | None = None) -> Span | None:
         """Open the span of a call, or None where nobody listens. `parent` is the OpenTelemetry
         context that it belongs to, where that is not the current one."""
         if not self.listens:
             return None
-        from opentelemetry.trace import SpanKind, get_tracer
+        from opentelemetry.trace import SpanKind
 
         model = call.context.model
         attributes: dict[str, Any] = {"gen_ai.operation.name": OPERATION}
@@ -75,7 +84,7 @@ class Telemetry:
         for name, value in call.parameters.items():
             if name in _REQUEST:
                 attributes[_REQUEST[name]] = value
-        return get_tracer(SCOPE, tracer_provider=self._tracer_provider).start_span(
+        return self._tracer().start_span(
             f"{OPERATION} {model}" if model else OPERATION,
             context=parent,
             kind=SpanKind.CLIENT,
@@ -108,9 +117,9 @@ class Telemetry:
 
     def _spans(self, span: Span, record: Record) -> None:
         from opentelemetry.trace import Status as SpanStatus
-        from opentelemetry.trace import StatusCode, get_tracer, set_span_in_context
+        from opentelemetry.trace import StatusCode, set_span_in_context
 
-        tracer = get_tracer(SCOPE, tracer_provider=self._tracer_provider)
+        tracer = self._tracer()
         span.set_attributes(_call_attributes(record))
         if record.error:
             span.set_status(SpanStatus(StatusCode.ERROR))
@@ -265,14 +274,45 @@ def _instruments(provider: MeterProvider | None) -> _Instruments:
     return _Instruments(provider)
 
 
+class _Tally:
+    """A counter by attributes that is only read when metrics are collected: counting up costs a
+    fraction of what an instrument of OpenTelemetry takes."""
+
+    def __init__(
+        self, meter: Meter, name: str, unit: str, description: str, keys: Sequence[str]
+    ) -> None:
+        self._keys = [f"guardrail.{key}" for key in keys]
+        self._counts: dict[tuple[str | bool, ...], int] = {}
+        self._lock = threading.Lock()
+        meter.create_observable_counter(name, [self._observe], unit, description)
+
+    def add(self, *values: str | bool) -> None:
+        with self._lock:
+            self._counts[values] = self._counts.get(values, 0) + 1
+
+    def _observe(self, _: object) -> Iterator[Observation]:
+        from opentelemetry.metrics import Observation
+
+        with self._lock:
+            counts = list(self._counts.items())
+        for values, count in counts:
+            yield Observation(count, dict(zip(self._keys, values, strict=True)))
+
+
 class _Instruments:
     def __init__(self, provider: MeterProvider | None) -> None:
         from opentelemetry.metrics import get_meter
 
         meter = get_meter(SCOPE, meter_provider=provider)
-        self.calls = meter.create_counter("guardrail.calls", "{call}", "Guarded calls by action")
-        self.rules = meter.create_counter(
-            "guardrail.rule.results", "{result}", "Results of rules by status and action"
+        self.calls = _Tally(
+            meter, "guardrail.calls", "{call}", "Guarded calls by action", ("policy.id", "action")
+        )
+        self.rules = _Tally(
+            meter,
+            "guardrail.rule.results",
+            "{result}",
+            "Results of rules by status and action",
+            ("policy.id", "stage", "rule", "status", "action", "would"),
         )
         self.rates = meter.create_gauge(
             "guardrail.rule.rate", "1", "Share of hits among the last results of a watched rule"
@@ -283,8 +323,12 @@ class _Instruments:
         self.scores = meter.create_histogram(
             "guardrail.evaluation.score", "1", "Scores of checks that hold an answer to its call"
         )
-        self.lookups = meter.create_counter(
-            "guardrail.cache.lookups", "{lookup}", "Checks by whether the cache answered"
+        self.lookups = _Tally(
+            meter,
+            "guardrail.cache.lookups",
+            "{lookup}",
+            "Checks by whether the cache answered",
+            ("check", "cache.hit"),
         )
         self.stage_time = meter.create_histogram(
             "guardrail.stage.duration", "s", "Time a stage of screening took"
@@ -305,24 +349,22 @@ class _Instruments:
             rule = policy | {"guardrail.rule": rate.rule}
             self.rates.set(rate.share, rule)
             self.alerts.add(int(rate.alert), rule)
-        self.calls.add(1, policy | {"guardrail.action": str(record.action)})
+        self.calls.add(record.policy_id, str(record.action))
         for stage in record.stages:
             where = policy | {"guardrail.stage": str(stage.stage)}
             self.stage_time.record((stage.ended_ns - stage.started_ns) / 1e9, where)
             for result in stage.verdict.rules:
                 self.rules.add(
-                    1,
-                    where
-                    | {
-                        "guardrail.rule": result.rule,
-                        "guardrail.status": str(result.status),
-                        "guardrail.action": str(result.action),
-                        "guardrail.would": str(result.would),
-                    },
+                    record.policy_id,
+                    str(stage.stage),
+                    result.rule,
+                    str(result.status),
+                    str(result.action),
+                    str(result.would),
                 )
             for run in stage.checks:
                 check = {"guardrail.check": run.name}
-                self.lookups.add(1, check | {"guardrail.cache.hit": run.cached})
+                self.lookups.add(run.name, run.cached)
                 if run.part == "*" and stage.stage is Stage.OUTPUT:
                     for label, score in run.best:
                         self.scores.record(score, check | {"guardrail.label": label})
