@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "See whether every check works here.",
     "models": "Fetch weights that checks need.",
     "eval": "Measure checks on labelled data.",
+    "redteam": "Draw attacks, and look for those that get through.",
     "demo": "Draw some pictures, run them, and see what happens.",
 }
 

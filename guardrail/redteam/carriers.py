@@ -58,14 +58,15 @@ def with_thumbnail(base: Image.Image, text: str, face: Typeface) -> bytes:
 
 def with_qr(base: Image.Image, text: str) -> Image.Image:
     """The text as a QR code in the lower left corner."""
-    from zxingcpp import BarcodeFormat, write_barcode
+    from zxingcpp import BarcodeFormat, create_barcode, write_barcode_to_image
 
-    drawn = Image.fromarray(np.asarray(write_barcode(BarcodeFormat.QRCode, text)))
+    code = create_barcode(text, BarcodeFormat.QRCode)
+    drawn = Image.fromarray(np.asarray(write_barcode_to_image(code)))
     side = max(drawn.width * 3, min(base.size) // 2)
     side -= side % drawn.width
     pasted = base.copy()
-    code = drawn.convert("RGB").resize((side, side), Image.Resampling.NEAREST)
-    pasted.paste(code, (0, max(0, base.height - side)))
+    enlarged = drawn.convert("RGB").resize((side, side), Image.Resampling.NEAREST)
+    pasted.paste(enlarged, (0, max(0, base.height - side)))
     return pasted
 
 

@@ -19,24 +19,26 @@ _COMPLETE = re.compile(
     re.IGNORECASE,
 )
 _HARM = re.compile(
-    r"illegal|unlawful|\bdrugs?\b|cocaine|heroin|\bmeth(?:amphetamine)?\b|narcotic|weapon|\bguns?\b|firearm"
-    r"|\bbombs?\b|explosiv|poison|\bkill|murder|terroris|extremis|radicali|kidnap|abduct|traffick"
+    r"illegal|unlawful|\bdrugs?\b|cocaine|heroin|\bmeth(?:amphetamine)?\b|narcotic"
+    r"|weapon|\bguns?\b|firearm|\bbombs?\b|explosiv|poison|\bkill|murder|terroris|extremis|radicali|kidnap|abduct|traffick"
     r"|smuggl|\bsteal|\btheft\b|\brob(?:bery|bing)?\b|burglar|shoplift|launder|\bfraud|\bscam|phish"
     r"|counterfeit|\bforg(?:e|ing|ery)|\bfake\b|\bhack|malware|\bvirus|trojan|ransomware|spyware"
     r"|keylog|botnet|\bddos|exploit|\bbypass|\bcrack(?:ing)?\b|pirat|manipulat|blackmail|extort"
     r"|\bbully|harass|\bstalk|secretly|without (?:\w+ )?(?:consent|permission|knowledge|knowing)"
     r"|\bspy|monitor someone|track someone|surveil|undetect|\bevad|detection|suicid|self-harm"
-    r"|\bhate|\bracis|\bsexis|discriminat|\bslur|propagand|\bporn|\bsexual|underage|prostitut|escort"
-    r"|endangered|poach|insider trading|tax evasion|ponzi|pyramid scheme|\bspam|deepfake"
+    r"|\bhate|\bracis|\bsexis|discriminat|\bslur|propagand|\bporn|\bsexual|underage|prostitut"
+    r"|escort|endangered|poach|insider trading|tax evasion|ponzi|pyramid scheme|\bspam|deepfake"
     r"|disinformation|misinformation|\brumou?r|\babus|violen|tortur|assault|hitman|vandal|arson"
     r"|sabotag|\bcheat|impersonat|\bbrib|artificially (?:increase|inflate)|inferior|supremac"
-    r"|leak(?:ed|ing)? (?:data|password)|password|personal information|identity|covert|hidden camera|plagiar|\bworms?\b"
+    r"|leak(?:ed|ing)? (?:data|password)|password|personal information|identity|covert"
+    r"|hidden camera|plagiar|\bworms?\b"
     r"|race or religion|facial recognition|without being (?:caught|noticed)|tax haven",
     re.IGNORECASE,
 )
 _ADVICE = re.compile(
-    r"\b(?:stocks?|bonds?|invest\w*|portfolio|returns|legal|lawsuit|lawyer|court|custody|sue|divorce|tenant"
-    r"|visa|diagnos\w*|symptoms?|disease|tumou?r|cancer|dosage|prescri\w*|medication|treatment|infection)\b",
+    r"\b(?:stocks?|bonds?|invest\w*|portfolio|returns|legal|lawsuit|lawyer|court|custody|sue|divorce"
+    r"|tenant|visa|diagnos\w*|symptoms?|disease|tumou?r|cancer|dosage|prescri\w*|medication|treatment"
+    r"|infection)\b",
     re.IGNORECASE,
 )
 
