@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from guardrail.content import Content, Image, Part, Text
 from guardrail.jsontext import Cut, fitted, is_json, unescaped
 from guardrail.verdict import Area, Edit, Span
+
+if TYPE_CHECKING:
+    from guardrail.reencode import Reencode
 
 QUOTED = 200  # characters of a text that is told again
 
@@ -87,8 +91,13 @@ def cut_chunks(chunks: Sequence[str], changes: Sequence[Cut]) -> list[str]:
     return out
 
 
-def apply(content: Content, edits: Sequence[Edit]) -> Mapping[str, Part]:
-    """The parts that the edits change, by name. Raises PictureError if one cannot be covered."""
+def apply(
+    content: Content, edits: Sequence[Edit], reencode: Reencode | None = None
+) -> Mapping[str, Part]:
+    """The parts that the edits change, by name, and all pictures encoded anew if that is wanted.
+
+    Raises PictureError where a picture cannot be covered or encoded.
+    """
     changed: dict[str, Part] = {}
     for part in content.parts:
         if isinstance(part, Text):
@@ -100,7 +109,11 @@ def apply(content: Content, edits: Sequence[Edit]) -> Mapping[str, Part]:
             if areas:
                 from guardrail.image import cover
 
-                changed[part.name] = cover(part, areas)
+                changed[part.name] = part = cover(part, areas)
+            if reencode is not None:
+                from guardrail.reencode import reencoded
+
+                changed[part.name] = reencoded(part, reencode)
     return changed
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from guardrail.content import Limits
 from guardrail.harden import Mark
+from guardrail.reencode import Reencode
 
 ActionName = Literal["allow", "flag", "redact", "review", "block"]
 RuleAction = Literal["flag", "redact", "replace", "review", "block"]
@@ -141,6 +142,13 @@ class TrustEntry(_Entry):
     system_note: bool = True
 
 
+class ReencodeEntry(_Entry):
+    """How pictures are encoded anew before the model sees them."""
+
+    quality: Annotated[int, Field(ge=30, le=95)] = Reencode.quality
+    scale: Annotated[float, Field(ge=0.5, le=1)] = Reencode.scale
+
+
 Levels = dict[RuleAction, Threshold]
 LevelsOrAction = Annotated[
     Levels | RuleAction,
@@ -250,6 +258,7 @@ class PolicyFile(_Entry):
     limits: LimitsEntry = LimitsEntry()
     overlap: bool = False
     trust: TrustEntry | None = None
+    reencode: bool | ReencodeEntry = False
     unscreenable: UnscreenableEntry = UnscreenableEntry()
     proxy: ProxyEntry = ProxyEntry()
     extract: dict[str, dict[str, Any] | None] = {

@@ -45,7 +45,7 @@ class Picture:
     def __init__(self, data: bytes, part: str, limits: Limits) -> None:
         self._part, self._limits = part, limits
         self._lock = threading.RLock()
-        with _damage(part):
+        with damage(part):
             self._file = _open(data, part)
             width, height = self._file.size
             _check_pixels(width, height, part, limits)
@@ -82,7 +82,7 @@ class Picture:
         if frame == 0:
             shown = self._first
         else:
-            with self._lock, _damage(self._part):
+            with self._lock, damage(self._part):
                 shown = self._decode(frame)
         if max_side is None or max(shown.size) <= max_side:
             return shown
@@ -97,7 +97,7 @@ class Picture:
         """
         from PIL import ImageOps
 
-        with self._lock, _damage(self._part):
+        with self._lock, damage(self._part):
             if not self.transparent:
                 return self.rgb(frame=frame)
             self._file.seek(frame)
@@ -116,7 +116,7 @@ class Picture:
 
     def durations(self) -> list[int]:
         """How long each frame is shown, in milliseconds."""
-        with self._lock, _damage(self._part):
+        with self._lock, damage(self._part):
             shown = []
             for frame in range(self.frames):
                 self._file.seek(frame)
@@ -178,18 +178,21 @@ def cover(image: Image, areas: Sequence[Area]) -> Image:
     whole = (0, 0, picture.width, picture.height)
     boxes = [box for area in areas for box in (area.boxes or (whole,))]
     frames = []
-    with _damage(image.name):
+    with damage(image.name):
         for index in range(picture.frames):
             frame = picture.rgb(frame=index).copy()
             pen = ImageDraw.Draw(frame)
             for x0, y0, x1, y1 in boxes:
                 pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), fill=(0, 0, 0))
             frames.append(frame)
-        data = _encode(picture, frames)
+        data = encoded(picture, frames)
     return replace(image, data=data)
 
 
-def _encode(picture: Picture, frames: list[Pillow.Image]) -> bytes:
+def encoded(picture: Picture, frames: list[Pillow.Image]) -> bytes:
+    """The frames, without metadata, in the format of the picture that they come from."""
+    for frame in frames:
+        frame.info.clear()  # Pillow writes a comment it finds there
     kind = "JPEG" if picture.format == "MPO" else picture.format
     options: dict[str, Any] = {}
     if kind == "JPEG":
@@ -246,7 +249,7 @@ _NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF"
 
 
 @contextmanager
-def _damage(part: str) -> Iterator[None]:
+def damage(part: str) -> Iterator[None]:
     """Whatever a decoder raises becomes a PictureError, without the decoder's words."""
     try:
         yield

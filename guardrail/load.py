@@ -18,7 +18,7 @@ from guardrail.content import Limits
 from guardrail.detector import Detector, Extractor, Spec
 from guardrail.document import Document, Path, parse
 from guardrail.errors import Mistake, PolicyError
-from guardrail.format import OnErrorEntry, PolicyFile, RuleEntry, TrustEntry
+from guardrail.format import OnErrorEntry, PolicyFile, ReencodeEntry, RuleEntry, TrustEntry
 from guardrail.harden import Trust
 from guardrail.policy import (
     ANY_LABEL,
@@ -35,6 +35,7 @@ from guardrail.policy import (
     Unscreenable,
     replacement_mistake,
 )
+from guardrail.reencode import Reencode
 from guardrail.registry import Kind, Registry, UnknownPlugin
 from guardrail.verdict import Action
 
@@ -108,12 +109,17 @@ class _Build:
             )
         if entry.overlap and entry.trust is not None:
             self._add(("overlap",), "trust changes what is asked", "leave out overlap or trust")
+        if entry.overlap and entry.reencode:
+            self._add(
+                ("overlap",), "reencode changes what is asked", "leave out overlap or reencode"
+            )
         if self.mistakes:
             raise PolicyError(sorted(self.mistakes, key=lambda mistake: mistake.line))
         return replace(
             policy,
             overlap=entry.overlap,
             trust=_trust(entry.trust),
+            reencode=_reencode(entry.reencode),
             extractors=tuple(extractors),
             extractor_arguments=extractor_arguments,
             tests=tuple(tests),
@@ -380,6 +386,12 @@ def _trust(entry: TrustEntry | None) -> Trust | None:
         return None
     tool, images = entry.tool == "untrusted", entry.images == "untrusted"
     return Trust(tool, images, entry.mark, entry.system_note)
+
+
+def _reencode(entry: ReencodeEntry | bool) -> Reencode | None:
+    if isinstance(entry, bool):
+        return Reencode() if entry else None
+    return Reencode(entry.quality, entry.scale)
 
 
 def _default(spec: Spec, label: str) -> float:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from guardrail.content import Context, Image, Limits, Part, Role, Text
 from guardrail.detector import Detector, Extractor, Stage, Window
 from guardrail.harden import Trust
+from guardrail.reencode import Reencode
 from guardrail.verdict import Action, Edit, Finding, RuleResult, Status, Verdict
 
 ANY_LABEL = "*"
@@ -221,6 +222,7 @@ class Policy:
     limits: Limits = Limits()
     overlap: bool = False
     trust: Trust | None = None
+    reencode: Reencode | None = None
     unscreenable: Unscreenable = Unscreenable()
     proxy: Proxying = Proxying()
     extractors: tuple[Extractor, ...] = ()
@@ -235,6 +237,13 @@ class Policy:
             raise ValueError(f"overlap: the rule {changing[0].id!r} may change what is asked")
         if self.overlap and self.trust is not None:
             raise ValueError("overlap: trust changes what is asked")
+        if self.overlap and self.reencode is not None:
+            raise ValueError("overlap: reencode changes what is asked")
+
+    @property
+    def reencodes(self) -> Reencode | None:
+        """How pictures are encoded anew before the model sees them, where the policy acts."""
+        return self.reencode if self.mode is Mode.ENFORCE else None
 
     def changing(self) -> tuple[Rule, ...]:
         """The rules that may change what the model is asked."""

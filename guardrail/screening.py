@@ -19,6 +19,7 @@ from guardrail.jsontext import Unescaped, is_json, unescaped
 from guardrail.plan import Plan
 from guardrail.policy import LIMITS_RULE, PAGE, Failure, Mode, Observed, Policy, Rule, decide
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
+from guardrail.reencode import Reencode
 from guardrail.steps import Job, Result, Run, Step
 from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
 
@@ -94,8 +95,9 @@ def screen(
 
     verdict = room.verdict()
     changed: Mapping[str, Part] = {}
-    if verdict.edits and not verdict.action.stops and not verdict.ask_again:
-        (made,) = yield Run((_edit_job(plan.policy, content, verdict),))
+    reencode = plan.policy.reencodes if stage is Stage.INPUT and pictures else None
+    if (verdict.edits or reencode) and not verdict.action.stops and not verdict.ask_again:
+        (made,) = yield Run((_edit_job(plan.policy, content, verdict, reencode),))
         if made.failure is None:
             changed = made.value
         else:
@@ -404,10 +406,10 @@ def _open(image: Image) -> Mapping[str, Any]:
     return {**picture.info(), "visual_tokens": picture.visual_tokens, "sha256": image.sha256}
 
 
-def _edit_job(policy: Policy, content: Content, verdict: Verdict) -> Job:
-    inline = not any(isinstance(edit.where, Area) for edit in verdict.edits)
+def _edit_job(policy: Policy, content: Content, verdict: Verdict, reencode: Reencode | None) -> Job:
+    inline = reencode is None and not any(isinstance(e.where, Area) for e in verdict.edits)
     timeout = policy.timeouts.text if inline else policy.timeouts.image
-    run = partial(apply, content, verdict.edits)
+    run = partial(apply, content, verdict.edits, reencode)
     return Job(
         "edit", "1", "edit", "*", run, None, timeout / 1000, inline=inline, picture=not inline
     )

@@ -27,7 +27,9 @@ TYPED = {
     "apiVersion": "guardrail/v1",
     "policy": {"id": "typed"},
     "extract": {"metadata": {}, "qr": {}},
-    "rules": [{"id": "i", "when": ["input", "tool"], "check": {"use": "injection"}, "action": "block"}],
+    "rules": [
+        {"id": "i", "when": ["input", "tool"], "check": {"use": "injection"}, "action": "block"}
+    ],
 }
 
 
