@@ -65,12 +65,15 @@ def is_covered(box: Box, lines: Iterable[Line]) -> bool:
 
 
 def is_known(line: Line, others: Iterable[Line]) -> bool:
-    """Whether one of the others stands in the same place of the same frame and says the same."""
+    """Whether another view of the same place says the same, or can be read at least as well."""
     said = line.text.casefold()
     return any(
         known.frame == line.frame
         and (is_covered(line.box, [known]) or is_covered(known.box, [line]))
-        and SequenceMatcher(None, said, known.text.casefold(), False).ratio() >= ALIKE
+        and (
+            known.confidence >= line.confidence
+            or SequenceMatcher(None, said, known.text.casefold(), False).ratio() >= ALIKE
+        )
         for known in others
     )
 

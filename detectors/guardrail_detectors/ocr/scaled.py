@@ -32,6 +32,7 @@ LARGEST = 1600  # pixels of the longer side beyond which no model looks
 STRONG = (12, 24)  # grey values by which a blurred difference is more than grain
 EXCESS = 0.03  # share of the picture in which it is so, and not where neighbours are looked at
 TIMES = 1.8  # so much more often than there
+MOSTLY = 0.3  # share of new characters from which all lines are given, so that none lacks its rest
 MOST = 3  # scaled pictures that are read
 
 
@@ -75,8 +76,8 @@ def scaled(
             read = reader.sure(list(read_picture(_pillow(seen), reader.load(), reader.max_side)))
             ratio = (picture.width / suspect.size[0], picture.height / suspect.size[1])
             seen_lines = [_moved(line, ratio) for line in read]
-            if any(not is_known(line, plain) for line in seen_lines):
-                lines = seen_lines
+            new = [line for line in seen_lines if not is_known(line, plain)]
+            lines = seen_lines if _letters(new) >= MOSTLY * _letters(seen_lines) else new
         return as_text(image, lines, "scaled")
 
     spec = Spec(name="scaled", version="1", reads=frozenset({"image"}), model=reader.model)
@@ -179,6 +180,10 @@ def _pillow(pixels: Array) -> Any:
     from PIL import Image as Pillow
 
     return Pillow.fromarray(pixels)
+
+
+def _letters(lines: list[Line]) -> int:
+    return sum(len(line.text) for line in lines)
 
 
 def _moved(line: Line, ratio: tuple[float, float]) -> Line:
