@@ -21,6 +21,7 @@ from guardrail.errors import (
     SchemaError,
 )
 from guardrail.guard import Guard, Screening, guard
+from guardrail.marks import canary
 from guardrail.policy import Policy, Rule
 from guardrail.record import JsonLinesSink, Record, Sink
 from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
@@ -65,5 +66,6 @@ __all__ = [
     "Usage",
     "Verdict",
     "View",
+    "canary",
     "guard",
 ]

@@ -62,7 +62,9 @@ class Spec:
     before its end. A number: whether a character belongs to a finding depends on no more than so
     many characters before and after it (a run of white space counts as one, unseen characters do
     not count); only a finding that reaches to the end of the text may still grow. "sentence":
-    findings are about single sentences. 0: chunks need not wait. None: the whole text.
+    findings are about single sentences. 0: chunks need not wait. None: the whole text. With
+    scope "call" a window means that a finding depends on one text of the answer alone, beside
+    the call.
 
     Where `sources` are given, only parts whose source begins with one of them are looked at.
     """

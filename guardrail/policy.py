@@ -141,8 +141,7 @@ class Rule:
 
         Everything where the model may be asked again: what has left cannot be taken back.
         """
-        spec = self.detector.spec
-        return None if self.ask_again or spec.scope == "call" else spec.window
+        return None if self.ask_again else self.detector.spec.window
 
     def holds(self) -> bool:
         """Whether a streamed answer waits for this rule: it may stop or change it."""

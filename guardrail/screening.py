@@ -206,7 +206,7 @@ class Room:
             return
         self.findings[rule.id] += [self._placed(finding, part) for finding in result.value]
 
-    def whole_call(self, parts: Sequence[Part]) -> list[Use]:
+    def whole_call(self, parts: Sequence[Part], *, keep: bool = True) -> list[Use]:
         """The detectors that look at all parts together, with the rest of the call beside."""
         uses: list[Use] = []
         for rule in self.rules:
@@ -232,6 +232,7 @@ class Room:
                 key=self.plan.key("detector", identity, self.stage, everything),
                 timeout_s=max(self.plan.policy.timeout_s(rule, p) for p in (*seen, *pictures)),
                 picture=bool(pictures),
+                keep=keep,
                 model=spec.model,
                 load=self.plan.loading[id(rule.detector)],
             )

@@ -30,7 +30,9 @@ def look(plan: Plan, call: Call, pane: Pane, piece: Slice) -> Generator[Step, An
     room = Room(plan, Stage.OUTPUT, call, pane.rules)
     text = Text(piece.text, name=piece.key, role="assistant", source="model")
     text = room.as_meant(text, piece.json)
-    yield from room.wave(room.detections([text], keep=False))
+    yield from room.wave(room.extractions_beside([text]))
+    uses = [*room.detections([text], keep=False), *room.whole_call([text], keep=False)]
+    yield from room.wave(uses)
     found = {
         rule.id: [_moved(finding, piece.start) for finding in room.findings[rule.id]]
         for rule in pane.rules

@@ -26,7 +26,8 @@ class Normalised:
         """The characters of the original that `start` to `end` stand for."""
         if self.spans is None or start >= end:
             return start, end
-        return self.spans[start][0], self.spans[end - 1][1]
+        first, last = self.spans[start], self.spans[end - 1]
+        return min(first[0], last[0]), max(first[1], last[1])  # a text may be read backwards
 
     def map(self, change: Callable[[str], str]) -> Normalised:
         """Each character exchanged for what `change` makes of it, which may be nothing."""

@@ -43,8 +43,8 @@ def urls(*, allow: list[str] | None = None, deny: list[str] | None = None) -> De
     the host (`https://bank.example@evil.example`), and `url_active` a javascript:, vbscript: or
     data: address; these two need no list.
     """
-    allowed = None if allow is None else _hosts(allow, "allow")
-    denied = _hosts(deny or [], "deny")
+    allowed = None if allow is None else hosts_of(allow, "allow")
+    denied = hosts_of(deny or [], "deny")
     spec = Spec(name="urls", version="1", labels=(DENIED, CREDENTIALS, ACTIVE), window=LONGEST_HOST)
 
     def run(view: View) -> list[Finding]:
@@ -60,7 +60,8 @@ def urls(*, allow: list[str] | None = None, deny: list[str] | None = None) -> De
     return Detector(spec, run)
 
 
-def _hosts(patterns: list[str], argument: str) -> frozenset[str]:
+def hosts_of(patterns: list[str], argument: str) -> frozenset[str]:
+    """Hosts as `covered` compares them; ValueError, with the argument's name, for what is none."""
     hosts = set()
     for pattern in patterns:
         star, name = pattern.startswith("*."), pattern.removeprefix("*.")
@@ -110,11 +111,12 @@ def _labels(address: str, allow: frozenset[str] | None, deny: frozenset[str]) ->
     if user is not None:
         yield CREDENTIALS
     host = ascii_host(unquote(host))
-    if _covered(host, deny) or (allow is not None and not _covered(host, allow)):
+    if covered(host, deny) or (allow is not None and not covered(host, allow)):
         yield DENIED
 
 
-def _covered(host: str, patterns: frozenset[str]) -> bool:
+def covered(host: str, patterns: frozenset[str]) -> bool:
+    """Whether a host is one of these or stands below one with a star."""
     if host in patterns or f"*.{host}" in patterns:
         return True
     labels = host.split(".")

@@ -204,7 +204,7 @@ def test_demo_tells_its_story(tmp_path: Path) -> None:
 def test_policies_are_tested_by_command() -> None:
     done = guardrail("policy", "test", "default", "strict", "monitor")
     assert done.exit_code == 0, done.output
-    assert re.search(r"17 passed, 0 failed", done.output)
+    assert re.search(r"\d+ passed, 0 failed", done.output)
 
 
 def test_a_failing_policy_test_says_why(folder: Path) -> None:

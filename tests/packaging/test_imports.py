@@ -61,6 +61,8 @@ def test_every_public_name_is_there() -> None:
 def test_every_plug_in_is_built_and_documented() -> None:
     registry = Registry()
     needed = {
+        "classifier": {"model": "m", "labels": {"toxic": "toxic"}},
+        "http": {"url": "http://127.0.0.1", "labels": ["toxic"]},
         "keywords": {"words": ["w"]},
         "regex": {"patterns": ["p"]},
         "schema": {"definition": {}},
