@@ -26,7 +26,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--model", type=click.Path(exists=True, file_okay=False, path_type=Path), default=None,
     help="A folder with an instruct model of transformers, to ask it too.",
 )  # fmt: skip
-@click.option("--no-decoding", is_flag=True, help="Only what needs no model.")
+@click.option("--no-decoding", is_flag=True, help="Without models of random weights.")
 def schema(
     answers: Path | None,
     schema_file: Path | None,
@@ -49,9 +49,8 @@ def schema(
         _recorded(answers, schema_file)
         return
     _reading()
-    if no_decoding:
-        return
-    _decoding(samples, tokens, rounds)
+    if not no_decoding:
+        _decoding(samples, tokens, rounds)
     if model is not None:
         _asked(model, max(1, samples // 10))
 
@@ -141,11 +140,12 @@ def _decoding(samples: int, tokens: int, rounds: int) -> None:
         f"mask, computed and applied    mean {statistics.mean(times):.2f} ms a token, "
         f"p50 {middle(times):.2f}, p99 {middle(times, 0.99):.2f}"
     )
-    large = decoding.random_model(len(tokenizer), hidden=576, layers=30, heads=9)
-    count = sum(one.numel() for one in large.parameters()) / 1e6
-    free, held = decoding.overhead(large, tokenizer, tokens=tokens, rounds=rounds)
-    click.echo(f"decoding, {count:.0f}M parameters     {free:.1f} ms a token free, {held:.1f} held")
-    click.echo(f"    slower by                 {held / free - 1:+.1%}")
+    for hidden, layers in ((576, 30), (288, 6)):
+        model = decoding.random_model(len(tokenizer), hidden=hidden, layers=layers, heads=9)
+        count = sum(one.numel() for one in model.parameters()) / 1e6
+        free, held = decoding.overhead(model, tokenizer, tokens=tokens, rounds=rounds)
+        told = f"{free:.1f} ms a token free, {held:.1f} held: {held / free - 1:+.1%}"
+        click.echo(f"decoding, {count:>4.0f}M parameters    {told}")
 
 
 def _asked(folder: Path, samples: int) -> None:

@@ -25,7 +25,14 @@ from guardrail.structure import for_decoding, shape_of
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-Allowed = NDArray[np.bool_]
+Bias = NDArray[np.float32]  # 0 for a token that may come next, minus infinity for any other
+
+# The eight tokens of a byte of llguidance's mask, lowest bit first.
+_BIAS_OF_BYTE: Bias = np.where(
+    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little") == 1,
+    np.float32(0),
+    np.float32(-np.inf),
+)
 
 _tokenizers: weakref.WeakKeyDictionary[Any, dict[Any, LLTokenizer]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
@@ -88,7 +95,7 @@ class Constraint:
         self._words = (vocabulary + 31) // 32
         self._rows: list[_Row] = []
         self._prompt: int | None = None  # tokens of the prompt
-        self._coming: tuple[list[list[int]], Future[Allowed]] | None = None
+        self._coming: tuple[list[list[int]], Future[Bias]] | None = None
 
     def prepare(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         """A stopping criterion that never stops; see above."""
@@ -96,7 +103,7 @@ class Constraint:
 
         if self._prompt is not None:
             chosen = input_ids[:, self._prompt :].tolist()
-            self._coming = chosen, _worker().submit(self._allowed, chosen)
+            self._coming = chosen, _worker().submit(self._bias, chosen)
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
     def mask(self, input_ids: Any, scores: Any) -> Any:
@@ -108,14 +115,14 @@ class Constraint:
         sequences = input_ids[:, self._prompt :].tolist()
         chosen, coming = self._coming or ([], None)
         self._coming = None
-        allowed = None if coming is None else coming.result()
-        if allowed is None or chosen != sequences:  # of more beams than go on
-            allowed = self._allowed(sequences)
-        forbidden = torch.from_numpy(~allowed[:, : scores.shape[-1]]).to(scores.device)
-        return scores.masked_fill(forbidden, -torch.inf)
+        bias = None if coming is None else coming.result()
+        if bias is None or chosen != sequences:  # of more beams than go on
+            bias = self._bias(sequences)
+        held = torch.from_numpy(bias[:, : scores.shape[-1]])
+        return scores + held.to(scores.device, scores.dtype)
 
-    def _allowed(self, sequences: list[list[int]]) -> Allowed:
-        """Bring the matchers up to the tokens chosen; which tokens may come next, by sequence."""
+    def _bias(self, sequences: list[list[int]]) -> Bias:
+        """Bring the matchers up to the tokens chosen, and work out what may come next."""
         self._follow(sequences)
         bits = np.zeros((len(sequences), self._words), np.uint32)
         for row, mask in zip(self._rows, bits, strict=True):
@@ -125,7 +132,7 @@ class Constraint:
                 continue
             row.matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
             _sound(row.matcher)
-        return np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little").view(np.bool_)
+        return _BIAS_OF_BYTE[bits.view(np.uint8)].reshape(len(sequences), -1)
 
     def _follow(self, sequences: list[list[int]]) -> None:
         """Each sequence goes on from the row that it continues: its own, or, as beams change
