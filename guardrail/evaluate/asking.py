@@ -23,6 +23,8 @@ def asked(folder: Path, samples: int) -> Iterator[tuple[str, Counter[str]]]:
     """For each schema, how its answers came to fit: at once, mended, asked again, never (free,
     asked again at most twice), and how many of as many fit when held to the schema."""
     import torch
+
+    mend()
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from guardrail_integrations.transformers import constrained

@@ -16,6 +16,9 @@ VOCABULARY = 49_152  # of SmolLM2, and about that of many small models
 def trained_tokenizer(size: int = VOCABULARY, *, files: int | None = None) -> Any:
     """A byte-level BPE tokenizer of at most `size` tokens, trained on Python's own standard
     library (all its files, or so many)."""
+    from guardrail_detectors.torchvision import mend
+
+    mend()
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -48,6 +51,9 @@ def random_model(vocabulary: int, *, hidden: int = 64, layers: int = 2, heads: i
     """A Llama of random weights. With hidden=576, layers=30, heads=9 its cost for a token is that
     of SmolLM2-135M."""
     import torch
+    from guardrail_detectors.torchvision import mend
+
+    mend()
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)

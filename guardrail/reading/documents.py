@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from guardrail.content import Reply, Text, ending
+from guardrail.content import Ending, Reply, Text, ending
 from guardrail.errors import ContentError
 from guardrail.reading.answers import finish_reason_of, read_answer, reply_of
 from guardrail.reading.tree import comes_from, is_list, is_record
@@ -22,14 +23,14 @@ def read_document(value: Any, tool: str, *, processor: Any = None) -> Reply:
     """The reply with its document as its only text, named "output".
 
     A call of the tool named `tool` (else the only call) comes before text. Answers of the OpenAI,
-    Anthropic and vLLM clients, chat messages, pipeline results, tokens with their `processor`,
-    strings; anything else is data and stands for itself. Raises ContentError where there are
-    several answers, or data that has no JSON form.
+    Anthropic and vLLM clients, chat messages, pipeline results, tokens with their `processor`
+    (cut off where no token ends them), strings; anything else is data and stands for itself.
+    Raises ContentError where there are several answers, or data that has no JSON form.
     """
     is_tokens = comes_from(value, "torch") or comes_from(value, "numpy")
     if is_tokens or (processor is not None and is_list(value)):
-        texts = read_answer(value, processor=processor).reply.content.texts
-        return reply_of(value, [_only(texts)])
+        text = _only(read_answer(value, processor=processor).reply.content.texts)
+        return reply_of(value, [replace(text, ended=_ended_by(value, processor))])
     found = _document(value, tool)
     ended = ending(finish_reason_of(value) or _reason_of_vllm(value))
     if found is None:
@@ -42,6 +43,16 @@ def read_document(value: Any, tool: str, *, processor: Any = None) -> Reply:
 def document_key(key: str) -> str | None:
     """What a streamed text is of the document: "called", "said", or nothing."""
     return "called" if _CALLED.search(key) else "said" if _SAID.search(key) else None
+
+
+def _ended_by(tokens: Any, processor: Any) -> Ending:
+    """Tokens that end in none that ends a sequence were cut off."""
+    last: Any = tokens.reshape(-1).tolist() if hasattr(tokens, "reshape") else tokens
+    while is_list(last) and last:
+        last = last[-1]
+    last = last.item() if hasattr(last, "item") else last
+    special = getattr(getattr(processor, "tokenizer", processor), "all_special_ids", None)
+    return "whole" if special is None or last in special else "cut_off"
 
 
 def _only(found: Any) -> Any:
