@@ -24,6 +24,8 @@ def asked(folder: Path, samples: int) -> Iterator[tuple[str, Counter[str]]]:
     asked again at most twice), and how many of as many fit when held to the schema."""
     import torch
 
+    from guardrail_detectors.torchvision import mend
+
     mend()
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

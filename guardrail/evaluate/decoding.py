@@ -51,6 +51,7 @@ def random_model(vocabulary: int, *, hidden: int = 64, layers: int = 2, heads: i
     """A Llama of random weights. With hidden=576, layers=30, heads=9 its cost for a token is that
     of SmolLM2-135M."""
     import torch
+
     from guardrail_detectors.torchvision import mend
 
     mend()
