@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -59,7 +58,6 @@ def serve(
         from guardrail_integrations.proxy.workers import Options, serve_forever
     except ImportError as error:
         fail(f"{error.name} is not installed: pip install 'guardrail-vision[proxy]'")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = Options(
         policy=policy,
         upstream=upstream,

@@ -21,11 +21,15 @@ class _Entry(BaseModel):
 
 
 class UpstreamEntry(_Entry):
-    """One upstream. `key_env` names the environment variable that holds its key."""
+    """One upstream. `key_env` names the environment variable that holds its key; `ca`,
+    `certificate` and `certificate_key` are files of TLS."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
     key_env: str | None = None
     key_header: str = "authorization"
+    ca: str | None = None
+    certificate: str | None = None
+    certificate_key: str | None = None
 
 
 class RouteEntry(_Entry):
@@ -115,7 +119,14 @@ def _target(path: Path, name: str, entry: UpstreamEntry) -> Target:
             raise ValueError(f"{path}: upstreams.{name}.key_env: {entry.key_env} is not set")
         if any(character in key for character in "\r\n\0"):
             raise ValueError(f"{path}: upstreams.{name}.key_env: {entry.key_env} is no key")
-    return Target(entry.url, key, entry.key_header)
+    files = [
+        None if given is None else path.parent / given
+        for given in (entry.ca, entry.certificate, entry.certificate_key)
+    ]
+    for file in files:
+        if file is not None and not file.is_file():
+            raise ValueError(f"{path}: upstreams.{name}: there is no file {file}")
+    return Target(entry.url, key, entry.key_header, *files)
 
 
 def _routes(path: Path, entry: ProxyFile) -> tuple[Route, ...]:

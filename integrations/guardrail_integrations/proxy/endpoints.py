@@ -233,8 +233,9 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     flagged: dict[str, Any] = dict.fromkeys(_MODERATION)
     kinds: dict[str, list[str]] = {}
     for stage in outcome.record.stages:
+        pictures = {part.name for part in stage.parts if part.kind == "image"}
         for run in stage.checks:
-            picture = run.part.startswith("messages/") and run.kind == "extractor"
+            picture = run.part.partition("#")[0] in pictures
             for label, score in run.best:
                 name = _SAME_AS.get(label, label)
                 scores[name] = max(scores.get(name) or 0.0, round(score, 4))

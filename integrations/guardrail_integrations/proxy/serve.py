@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from guardrail import Guard
 from guardrail_integrations.proxy.app import Endpoint, Proxy
@@ -15,8 +15,8 @@ from guardrail_integrations.proxy.endpoints import ENDPOINTS
 from guardrail_integrations.proxy.fetch import SafeFetcher
 from guardrail_integrations.proxy.http_server import Listener
 from guardrail_integrations.proxy.interfaces import Fetcher, Observer
-from guardrail_integrations.proxy.settings import Settings
-from guardrail_integrations.proxy.upstream import HttpUpstream
+from guardrail_integrations.proxy.settings import Settings, Target
+from guardrail_integrations.proxy.upstream import HttpUpstream, client_tls
 
 BACKLOG = 2_048
 
@@ -27,19 +27,14 @@ class Server:
 
     proxy: Proxy
     listener: Listener
+    port: int = 0
     _server: asyncio.Server | None = None
     _watch: asyncio.Task[None] | None = None
-    _closing: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        assert self._server is not None, "start it first"
-        return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Listen on a bound socket."""
         loop = asyncio.get_running_loop()
+        self.port = int(sock.getsockname()[1])
         self._server = await loop.create_server(self.listener, sock=sock, ssl=tls, backlog=BACKLOG)
         self._watch = loop.create_task(self.listener.watch())
 
@@ -69,12 +64,19 @@ def serving(
     proxy = Proxy(
         guard,
         settings,
-        {name: HttpUpstream(target.url) for name, target in settings.targets.items()},
+        {name: _upstream(target) for name, target in settings.targets.items()},
         fetcher=fetcher or SafeFetcher(),
         endpoints={**ENDPOINTS, **(endpoints or {})},
         observers=observers,
     )
     return Server(proxy, Listener(proxy.handle, settings.clock))
+
+
+def _upstream(target: Target) -> HttpUpstream:
+    tls = None
+    if target.url.startswith("https:"):
+        tls = client_tls(target.ca, target.certificate, target.certificate_key)
+    return HttpUpstream(target.url, tls=tls)
 
 
 def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from guardrail_integrations.proxy.http_server import Clock
@@ -11,11 +12,18 @@ from guardrail_integrations.proxy.http_server import Clock
 
 @dataclass(frozen=True)
 class Target:
-    """An upstream: its address, and the key that is sent to it in place of the client's."""
+    """An upstream: its address, and the key that is sent to it in place of the client's.
+
+    `ca` are authorities to trust in place of the system's; `certificate` and `certificate_key`
+    are shown to an upstream that asks for them.
+    """
 
     url: str
     key: str | None = field(default=None, repr=False)
     key_header: str = "authorization"
+    ca: Path | None = None
+    certificate: Path | None = None
+    certificate_key: Path | None = None
 
     @property
     def authority(self) -> bytes:

@@ -76,6 +76,8 @@ class Options:
             raise ValueError("give either --upstream or --config")
         if self.config is not None:
             return read_settings(self.config)
+        if not str(self.upstream).startswith(("http://", "https://")):
+            raise ValueError("--upstream: an http or https address is expected")
         return Settings.of(str(self.upstream))
 
     def tls(self) -> ssl.SSLContext | None:
@@ -137,6 +139,7 @@ def serve_forever(options: Options) -> str:
         sock = bound(options.host, options.port, shared=options.workers > 1)
     except OSError as error:
         return f"{options.host}:{options.port}: {error.strerror}"
+    log_to_stderr()
     with sock:
         port = int(sock.getsockname()[1])
         scheme = "http" if options.certificate is None else "https"
@@ -219,7 +222,15 @@ async def _reload(options: Options, server: Server, metrics: Metrics) -> None:
     _log.info("the policy was reloaded: %s %s", guard.policy.id, guard.policy.version)
 
 
+def log_to_stderr() -> None:
+    """Messages and the access log go to standard error as they are."""
+    log = logging.getLogger("guardrail")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO)
+
+
 def _worker(options: Options, port: int) -> None:
+    log_to_stderr()
     with bound(options.host, port, shared=True) as sock:
         _run(options, sock)
 

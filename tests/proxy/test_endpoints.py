@@ -1,0 +1,132 @@
+"""The proxy's own paths: health, verdicts without a model, OpenAI's Moderations."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import openai
+import pytest
+from jsonschema import Draft202012Validator
+
+from guardrail import Action
+from guardrail.errors import NotRun
+from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail_integrations.proxy.openapi import document
+from tests.proxy.raw import Got, ask, post
+from tests.proxy.serving import chat_answer, data_url, running, says
+
+POLICY = policy_of(
+    rule(fixed_detector({"forbidden": 0.9}, name="words"), message="Not here."),
+    rule(fixed_detector({"secret": 0.9}, name="keys"), Action.REDACT),
+    rule(fixed_detector({"IDAT": 0.9}, name="eye", reads="image"), Action.FLAG),
+)
+QUIET = says(chat_answer("quiet"))
+
+
+def conforms(got: Got, path: str) -> None:
+    """The answer is as the OpenAPI document says."""
+    whole = document()
+    answer = whole["paths"][path]["post"]["responses"][str(got.status)]
+    schema = answer["content"]["application/json"]["schema"]
+    Draft202012Validator({**schema, "components": whole["components"]}).validate(got.json)
+
+
+async def get(url: str, path: str, method: str = "GET") -> Got:
+    return await ask(url, f"{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+
+
+async def test_a_verdict_on_an_input() -> None:
+    body = {"prompt": "my secret", "images": [data_url()], "tool": "fine"}
+    async with running(POLICY, QUIET) as proxy:
+        got = await ask(proxy.url, post(body, "/v1/guard/screen"))
+        conforms(got, "/v1/guard/screen")
+        assert got.json["action"] == "redact"
+        assert got.json["changed"] == {"prompt": "my [secret]"}
+        assert {f["label"] for f in got.json["findings"]} == {"secret", "IDAT"}
+        assert got.json["id"] == proxy.records.last.id
+        got = await ask(
+            proxy.url, post({"messages": [{"content": "forbidden"}]}, "/v1/guard/screen")
+        )
+        assert (got.json["action"], got.json["message"]) == ("block", "Not here.")
+        assert not proxy.upstream.requests
+
+
+async def test_a_verdict_on_an_answer() -> None:
+    async with running(POLICY, QUIET) as proxy:
+        body = {"output": {"deep": ["a secret"]}, "prompt": "forbidden"}
+        got = await ask(proxy.url, post(body, "/v1/guard/check"))
+        conforms(got, "/v1/guard/check")
+        assert got.json["action"] == "redact"  # the prompt stands beside it and is not screened
+        assert got.json["changed"] == {"output/deep/0": "a [secret]"}
+
+
+@pytest.mark.parametrize("path", ["/v1/guard/screen", "/v1/guard/check", "/v1/moderations"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"unknown": 1}', b'{"prompt": 1, "output": "a"}'])
+async def test_bodies_that_cannot_be_used(path: str, body: bytes) -> None:
+    async with running(POLICY, QUIET) as proxy:
+        got = await ask(proxy.url, post(body, path))
+        assert got.status == 400
+        conforms(got, path)
+
+
+async def test_other_methods_are_refused() -> None:
+    async with running(POLICY, QUIET) as proxy:
+        got = await get(proxy.url, "/v1/guard/screen")
+        assert (got.status, got.header("allow")) == (405, "POST")
+        assert (await ask(proxy.url, post({}, "/healthz"))).status == 405
+
+
+async def test_moderations_in_the_form_of_openai() -> None:
+    async with running(POLICY, QUIET) as proxy:
+        client = openai.AsyncOpenAI(base_url=f"{proxy.url}/v1", api_key="k")
+        made = await client.moderations.create(input=["quiet", "forbidden"])
+        assert [result.flagged for result in made.results] == [False, True]
+        assert made.results[1].category_scores.model_dump()["forbidden"] == 0.9
+        assert made.results[1].categories.hate is None  # no check covers it
+        picture: Any = [
+            {"type": "text", "text": "quiet"},
+            {"type": "image_url", "image_url": {"url": data_url()}},
+        ]
+        made = await client.moderations.create(input=picture)
+        assert [result.flagged for result in made.results] == [True]
+        assert made.results[0].category_applied_input_types.model_dump()["IDAT"] == ["image"]
+        got = await ask(proxy.url, post({"input": "forbidden"}, "/v1/moderations"))
+        conforms(got, "/v1/moderations")
+
+
+async def test_moderation_by_a_check_that_could_not_run_is_no_result() -> None:
+    broken = policy_of(rule(fixed_detector({"x": 1.0}, error=NotRun("weights are missing"))))
+    async with running(broken, QUIET) as proxy:
+        got = await ask(proxy.url, post({"input": "quiet"}, "/v1/moderations"))
+        assert (got.status, got.code) == (503, "guardrail_unavailable")
+
+
+async def ready(url: str) -> Got:
+    for _ in range(200):
+        got = await get(url, "/readyz")
+        if "checks are being tried" not in got.json["reasons"]:
+            return got
+        await asyncio.sleep(0.05)
+    raise AssertionError("never ready")
+
+
+async def test_it_is_ready_when_checks_find_their_test_inputs() -> None:
+    entry = {"id": "keys", "when": "input", "check": "secrets", "action": "block"}
+    policy = {"apiVersion": "guardrail/v1", "policy": {"id": "p"}, "rules": [entry]}
+    async with running(policy, QUIET) as proxy:
+        assert (await get(proxy.url, "/healthz")).json == {"status": "ok"}
+        got = await ready(proxy.url)
+        assert (got.status, got.json["status"]) == (200, "ready")
+    deaf = policy_of(rule(fixed_detector({"x": 1.0}, name="secrets")))
+    async with running(deaf, QUIET) as proxy:
+        got = await ready(proxy.url)
+        assert got.status == 503
+        assert got.json["reasons"] == ["secrets does not find its test input: typed access key"]
+
+
+async def test_the_document_is_served() -> None:
+    async with running(POLICY, QUIET) as proxy:
+        got = await get(proxy.url, "/openapi.json")
+        assert got.json == json.loads(json.dumps(document()))

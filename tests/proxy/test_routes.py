@@ -1,0 +1,244 @@
+"""Which upstream a request goes to, with whose key; addresses, files and overlap."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardrail.policy import Proxying
+from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail_integrations.proxy.configuration import read_settings
+from guardrail_integrations.proxy.interfaces import Fetched, FetchError
+from guardrail_integrations.proxy.settings import Route, Settings, Target
+from tests.proxy.raw import ask, chat, post, wire
+from tests.proxy.scripted import Peer, scripted
+from tests.proxy.serving import chat_answer, chat_chunks, pixel, running, says
+
+ALLOWS = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input", "tool"]))
+EYE = policy_of(rule(fixed_detector({"IDAT": 0.9}, name="eye", reads="image")))
+
+
+async def test_requests_go_by_path_and_model() -> None:
+    async with scripted(says(chat_answer("other"))) as other:
+
+        def settings(url: str) -> Settings:
+            targets = {"one": Target(url), "two": Target(other.url + "/base/v1", key="sk-2")}
+            routes = (
+                Route("two", "two", models=("big-*",)),
+                Route("two", "two", paths=("/v1/files*",), models=("none",)),
+                Route("one", "one"),
+            )
+            return Settings(targets, routes)
+
+        async with running(ALLOWS, says(chat_answer("one")), settings) as proxy:
+            got = await ask(proxy.url, post(chat()))
+            assert b'"one"' in got.body
+            more = "Authorization: Bearer client\r\nx-api-key: client\r\n"
+            got = await ask(proxy.url, post({**chat(), "model": "big-1"}, more=more))
+            assert b'"other"' in got.body
+            head = other.requests[0][0]
+            assert head.startswith(b"POST /base/v1/chat/completions HTTP/1.1")
+            assert b"authorization: Bearer sk-2" in head
+            assert b"client" not in head
+
+
+async def test_a_request_that_no_route_fits_is_refused() -> None:
+    def settings(url: str) -> Settings:
+        return Settings({"one": Target(url)}, (Route("one", "one", models=("m-1",)),))
+
+    async with running(ALLOWS, says(chat_answer("one")), settings) as proxy:
+        assert (await ask(proxy.url, post(chat()))).status == 200
+        got = await ask(proxy.url, post({**chat(), "model": "other"}))
+        assert (got.status, got.code) == (404, "no_route")
+
+
+async def test_other_paths_are_refused_where_the_policy_says_so() -> None:
+    policy = policy_of(proxy=Proxying(other_paths="refuse"))
+    async with running(policy, says(b"x")) as proxy:
+        got = await ask(proxy.url, post(b"x", "/v1/files"))
+        assert (got.status, got.code) == (404, "unknown_path")
+        assert not proxy.upstream.requests
+
+
+class Shelf:
+    """A fetcher with what stands on it."""
+
+    def __init__(self, **shelf: bytes) -> None:
+        self.shelf = shelf
+        self.asked: list[str] = []
+
+    async def fetch(self, url: str) -> Fetched:
+        self.asked.append(url)
+        name = url.rpartition("/")[2]
+        if name not in self.shelf:
+            raise FetchError("status", "the host answered 404")
+        return Fetched(self.shelf[name], "image/png")
+
+
+def shows(url: str) -> Any:
+    return chat([{"type": "image_url", "image_url": {"url": url, "detail": "low"}}])
+
+
+async def test_a_picture_at_an_address_is_fetched_once_and_its_bytes_are_what_the_model_gets() -> (
+    None
+):
+    shelf = Shelf(cat=pixel())
+    async with running(ALLOWS, says(chat_answer("a cat")), fetcher=shelf) as proxy:
+        got = await ask(proxy.url, post(shows("https://pictures.example/cat")))
+        assert got.status == 200
+        sent = json.loads(proxy.upstream.requests[0][1])
+        image = sent["messages"][0]["content"][0]["image_url"]
+        assert image["detail"] == "low"
+        assert image["url"].startswith("data:image/png;base64,")
+        assert shelf.asked == ["https://pictures.example/cat"]
+        got = await ask(proxy.url, post(shows("https://pictures.example/dog")))
+        assert (got.status, got.code) == (400, "fetch_status")
+    async with running(EYE, says(chat_answer("a cat")), fetcher=shelf) as proxy:
+        got = await ask(proxy.url, post(shows("https://pictures.example/cat")))
+        assert (got.status, got.code) == (400, "policy_violation")
+
+
+async def test_an_uploaded_file_is_read_from_the_upstream_with_the_clients_key() -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            body = pixel() if b"/files/" in head else json.dumps({"output": []}).encode()
+            status = b"404 No" if b"file-gone" in head else b"200 OK"
+            kind = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+            await peer.say(b"HTTP/1.1 " + status + b"\r\n" + kind + body)
+
+    def body(identity: str) -> Any:
+        block = {"type": "input_image", "file_id": identity}
+        return {"model": "m", "input": [{"role": "user", "content": [block]}]}
+
+    more = "Authorization: Bearer client\r\n"
+    async with running(ALLOWS, play) as proxy:
+        request = post(body("file-1"), "/v1/responses", more)
+        assert (await ask(proxy.url, request)).status == 200
+        read, asked = proxy.upstream.requests
+        assert read[0].startswith(b"GET /v1/files/file-1/content HTTP/1.1")
+        assert b"Authorization: Bearer client" in read[0]
+        assert request.endswith(asked[1])
+        for identity in ("file-gone", "../../etc"):
+            got = await ask(proxy.url, post(body(identity), "/v1/responses"))
+            assert (got.status, got.code) == (400, "file_unreadable")
+    async with running(EYE, play) as proxy:
+        got = await ask(proxy.url, post(body("file-1"), "/v1/responses"))
+        assert (got.status, got.code) == (400, "policy_violation")
+
+
+SLOW = fixed_detector({"forbidden": 0.9}, seconds=0.3)
+
+
+async def test_with_overlap_the_model_is_asked_at_once_and_nothing_leaves_before_the_verdict() -> (
+    None
+):
+    policy = policy_of(rule(SLOW, when=["input"]), overlap=True)
+    async with running(policy, says(chat_chunks("a", "b"))) as proxy, wire(proxy.url) as one:
+        one.send(post(chat(stream=True)))
+        await asyncio.sleep(0.15)
+        assert len(proxy.upstream.requests) == 1
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(one.reader.read(1), 0.01)
+        assert (await one.get()).body.endswith(b"[DONE]\n\n")
+
+
+async def test_with_overlap_a_block_cancels_the_upstream_call() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.left()
+
+    policy = policy_of(rule(SLOW, when=["input"]), overlap=True)
+    async with running(policy, play) as proxy:
+        got = await ask(proxy.url, post(chat("forbidden")))
+        assert (got.status, got.code) == (400, "policy_violation")
+        await asyncio.wait_for(proxy.upstream.left.wait(), 5)
+
+
+async def test_a_reload_holds_from_the_next_call_on() -> None:
+    from guardrail import Guard
+
+    async with running(ALLOWS, says(chat_answer("quiet"))) as proxy, wire(proxy.url) as one:
+        one.send(post(chat("odd")))
+        assert (await one.get()).status == 200
+        odd = policy_of(rule(fixed_detector({"odd": 0.9})))
+        proxy.server.proxy.reload(Guard(odd))
+        one.send(post(chat("odd")))
+        assert (await one.get()).status == 400
+
+
+async def test_stopping_finishes_streams() -> None:
+    go = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        head = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        await peer.say(b"HTTP/1.1 200 OK\r\n" + head)
+        for event in chat_chunks("a", "b"):
+            await peer.say(b"%x\r\n%b\r\n" % (len(event), event))
+            await go.wait()
+        await peer.say(b"0\r\n\r\n")
+
+    async with running(ALLOWS, play) as proxy:
+        async with wire(proxy.url) as one, wire(proxy.url) as idle:
+            one.send(post(chat(stream=True)))
+            await asyncio.sleep(0.2)
+            stopping = asyncio.create_task(proxy.server.stop(10))
+            assert await idle.closed()
+            go.set()
+            got = await one.get()
+            assert got.body == b"".join(chat_chunks("a", "b"))
+            assert await one.closed()
+            await stopping
+        with pytest.raises(OSError):
+            await ask(proxy.url, post(chat()))
+
+
+CONFIG = """
+upstreams:
+  vllm: {url: http://localhost:8000}
+  openai: {url: https://api.openai.com, key_env: PROXY_TEST_KEY}
+routes:
+  - {upstream: openai, models: [gpt-*]}
+  - {upstream: vllm}
+limits: {body_mb: 16, calls: 200}
+clients: {head: 5}
+headers: {tenant: x-team}
+"""
+
+
+def test_a_configuration_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXY_TEST_KEY", "sk-1")
+    path = tmp_path / "proxy.yaml"
+    path.write_text(CONFIG)
+    settings = read_settings(path)
+    assert settings.targets["openai"].credential == b"Bearer sk-1"
+    assert "sk-1" not in repr(settings)
+    assert [route.upstream for route in settings.routes] == ["openai", "vllm"]
+    assert settings.max_body == 16 << 20
+    assert settings.clock.head == 5
+    assert settings.tenant_header == "x-team"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "(top)"),
+        ("upstreams: {}", "upstreams"),
+        ("upstreams: {a: {url: ftp://x}}", "upstreams.a.url"),
+        ("upstreams: {a: {url: http://x, key: k}}", "upstreams.a.key"),
+        ("upstreams: {a: {url: http://x, key_env: NOT_SET}}", "NOT_SET is not set"),
+        ("upstreams: {a: {url: http://x}}\nroutes: [{upstream: b}]", "there is no upstream 'b'"),
+        ("upstreams: [", "not valid YAML"),
+    ],
+)
+def test_mistakes_in_a_configuration_are_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "proxy.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=str(path)) as caught:
+        read_settings(path)
+    assert said in str(caught.value)

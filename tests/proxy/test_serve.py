@@ -1,0 +1,172 @@
+"""`guardrail serve` as a process: signals, reloads, several workers, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.proxy.raw import Got, ask, chat, post, wire
+from tests.proxy.scripted import Peer, Play, scripted
+from tests.proxy.serving import chat_answer, chat_chunks, says
+
+GUARDRAIL = (sys.executable, "-c", "from guardrail.cli import main; main()")
+POLICY = """
+apiVersion: guardrail/v1
+policy: {id: words, version: 1}
+rules:
+  - {id: words, when: [input], check: {use: keywords, words: [WORD]}, action: block}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def served(
+    folder: Path, play: Play, *options: str
+) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The command in front of a scripted upstream."""
+    policy = folder / "policy.yaml"
+    policy.write_text(POLICY.replace("WORD", "forbidden"))
+    port = free_port()
+    async with scripted(play) as upstream:
+        command = [*GUARDRAIL, "serve", "--upstream", upstream.url]
+        command += ["--policy", str(policy), "--port", str(port), *options]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            if "--tls-cert" not in options:
+                await until_ready(url)
+            yield url, process
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 20)
+
+
+async def until_ready(url: str) -> Got:
+    for _ in range(300):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            got = await ask(url, b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+            if got.status == 200:
+                return got
+        await asyncio.sleep(0.1)
+    raise AssertionError("the proxy did not start")
+
+
+async def test_the_policy_is_read_again_without_dropping_a_connection(tmp_path: Path) -> None:
+    play = says(chat_answer("quiet"))
+    async with served(tmp_path, play, "--records", str(tmp_path / "records")) as (url, process):
+        async with wire(url) as one:
+            one.send(post(chat("forbidden")))
+            assert (await one.get()).status == 400
+            (tmp_path / "policy.yaml").write_text(POLICY.replace("WORD", "other"))
+            process.send_signal(signal.SIGHUP)
+            for _ in range(100):
+                one.send(post(chat("forbidden")))
+                if (await one.get()).status == 200:
+                    break
+                await asyncio.sleep(0.05)
+            else:
+                raise AssertionError("the policy was not read again")
+            (tmp_path / "policy.yaml").write_text("broken: [")
+            process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(0.3)
+            one.send(post(chat("other")))
+            assert (await one.get()).status == 400
+        assert (tmp_path / "records").read_text().count("\n") >= 3
+
+
+async def test_a_signal_ends_it_once_streams_are_over(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        head = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        await peer.say(b"HTTP/1.1 200 OK\r\n" + head)
+        for event in chat_chunks("a", "b"):
+            await peer.say(b"%x\r\n%b\r\n" % (len(event), event))
+            await go.wait()
+        await peer.say(b"0\r\n\r\n")
+
+    async with served(tmp_path, play) as (url, process):
+        async with wire(url) as one:
+            one.send(post(chat(stream=True)))
+            await one.reader.readuntil(b"\r\n\r\n")
+            process.terminate()
+            await asyncio.sleep(0.3)
+            assert process.poll() is None
+            go.set()
+            rest = await asyncio.wait_for(one.reader.read(), 10)
+            assert rest.endswith(b"0\r\n\r\n")
+        assert await asyncio.to_thread(process.wait, 20) == 0
+
+
+async def test_workers_share_a_port_and_are_started_again(tmp_path: Path) -> None:
+    async with served(tmp_path, says(chat_answer("quiet")), "--workers", "2") as (url, process):
+
+        def children() -> list[int]:
+            said = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            pids = map(int, said.split())
+            return [p for p in pids if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
+
+        workers = children()
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        for _ in range(200):
+            now = children()
+            if len(now) == 2 and workers[0] not in now:
+                break
+            await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("the worker was not started again")
+        assert (await ask(url, post(chat()))).status == 200
+
+
+async def test_tls_towards_clients(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "cert.pem"))
+    options = ("--tls-cert", str(tmp_path / "cert.pem"))
+    async with served(tmp_path, says(chat_answer("quiet")), *options) as (url, _):
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        port = int(url.rpartition(":")[2])
+        for _ in range(200):
+            try:
+                reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+                break
+            except OSError:
+                await asyncio.sleep(0.1)
+        writer.write(post(chat("forbidden")))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "give either --upstream or --config"),
+        (["--upstream", "http://x", "--policy", "nowhere.yaml"], "nowhere.yaml"),
+        (["--upstream", "ftp://x"], "http or https"),
+    ],
+)
+def test_mistakes_end_the_command(options: list[str], said: str) -> None:
+    command = [*GUARDRAIL, "serve", *options]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
