@@ -8,6 +8,7 @@ from guardrail.content import Call, Content, Context, Image, Part, Reply, Role, 
 from guardrail.detector import Stage
 from guardrail.drive import OPENED, AsyncCaller, aplay, arun
 from guardrail.flow import Outcome, guarded, screened_only
+from guardrail.pdf import is_pdf, of_pictures, read_pdf
 from guardrail.policy import LIMITS_RULE
 from guardrail.record import Record, StageRecord, finding_dict
 from guardrail.steps import Release
@@ -40,5 +41,8 @@ __all__ = [
     "arun",
     "finding_dict",
     "guarded",
+    "is_pdf",
+    "of_pictures",
+    "read_pdf",
     "screened_only",
 ]

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import pybase64
 
 from guardrail import ContentError, Image, Limits, Text, Usage
-from guardrail.hosting import Part, Role
+from guardrail.hosting import Part, Role, of_pictures
 from guardrail_integrations.proxy.interfaces import Buffer
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
 
@@ -23,8 +23,8 @@ _MEDIA: Mapping[str, Literal["picture", "audio", "video"]] = {
     "input_audio": "audio",
 }
 
-Write = Callable[[Image], Mapping[Path, Any]]  # a picture to what is written, and where
-WriteFile = Callable[[bytes], Mapping[Path, Any]]
+# bytes and their media type to what is written for them, and where
+Write = Callable[[bytes, str], Mapping[Path, Any]]
 Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
 
 
@@ -32,7 +32,7 @@ Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
 class Remote:
     """A picture or file that the body only names: an address, or the id of an uploaded file.
 
-    `write` and `write_file` say it again with the bytes in place of the name.
+    `write` says it again with the bytes in place of the name.
     """
 
     kind: Literal["url", "file"]
@@ -42,19 +42,37 @@ class Remote:
     source: str
     write: Write
     picture: bool = True
-    write_file: WriteFile = lambda _: {}
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file in the body, by its bytes. `write` says it again with others."""
+    """A file of the call, by its bytes."""
 
     data: bytes = field(repr=False)
     media_type: str
     name: str
     role: Role
     source: str
-    write: WriteFile = lambda _: {}
+    write: Write
+
+
+@dataclass(slots=True)
+class File:
+    """A file that was read into parts: a text, or pages."""
+
+    document: Document
+    pages: tuple[Image, ...] = ()
+
+    def changed(self, changed: Mapping[str, Part]) -> Mapping[Path, Any]:
+        """What is written where for parts that changed: pages become pictures without text."""
+        for part in changed.values():
+            if isinstance(part, Text) and part.name == self.document.name:
+                return self.document.write(
+                    part.text.encode("utf-8", "replace"), self.document.media_type
+                )
+        pages = [changed.get(page.name, page) for page in self.pages]
+        data = of_pictures([page for page in pages if isinstance(page, Image)])
+        return self.document.write(data, "application/pdf")
 
 
 class Found:
@@ -65,6 +83,7 @@ class Found:
         self.parts: list[Part] = []
         self.paths: dict[str, Path] = {}
         self.pictures: dict[str, Write] = {}
+        self.files: dict[str, File] = {}  # by the name of each part that was read from one
         self.remote: list[Remote] = []
         self.documents: list[Document] = []
         self.unscreenable: list[tuple[Unscreenable, str]] = []
@@ -138,8 +157,8 @@ class Found:
             return
         name = name_of(path)
 
-        def write(image: Image) -> Mapping[Path, Any]:
-            return {path: f"data:{media_type(image.data)};base64,{encoded(image.data)}"}
+        def write(data: bytes, kind: str) -> Mapping[Path, Any]:
+            return {path: f"data:{kind};base64,{encoded(data)}"}
 
         if value[:5].lower() == "data:":
             data, _ = self.data_url(value, name)
@@ -153,10 +172,10 @@ class Found:
         """A picture as bare base64, with its media type beside it."""
         name = name_of(path)
 
-        def write(image: Image) -> Mapping[Path, Any]:
-            changes: dict[Path, Any] = {path: encoded(image.data)}
+        def write(data: bytes, kind: str) -> Mapping[Path, Any]:
+            changes: dict[Path, Any] = {path: encoded(data)}
             if type_path is not None:
-                changes[type_path] = media_type(image.data)
+                changes[type_path] = kind
             return changes
 
         self._picture(decoded(self._payload(value)[1], name), name, role, source, write)
@@ -170,8 +189,8 @@ class Found:
         name = name_of(path)
         data, kind = self.data_url(value, name)
 
-        def write(changed: bytes) -> Mapping[Path, Any]:
-            return {path: f"data:{kind};base64,{encoded(changed)}"}
+        def write(data: bytes, kind: str) -> Mapping[Path, Any]:
+            return {path: f"data:{kind};base64,{encoded(data)}"}
 
         self.documents.append(Document(data, kind, name, role, source, write))
 
@@ -180,18 +199,22 @@ class Found:
         name = name_of(path)
         data = decoded(self._payload(value)[1], name)
 
-        def write(changed: bytes) -> Mapping[Path, Any]:
-            return {path: encoded(changed)}
+        def write(data: bytes, _: str) -> Mapping[Path, Any]:
+            return {path: encoded(data)}
 
         self.documents.append(Document(data, kind.lower(), name, role, source, write))
 
     def named_file(
-        self, kind: Literal["url", "file"], address: str, path: Path, role: Role, source: str
+        self,
+        kind: Literal["url", "file"],
+        address: str,
+        path: Path,
+        role: Role,
+        source: str,
+        write: Write,
     ) -> None:
         """A file that the body only names."""
-        self.remote.append(
-            Remote(kind, address, name_of(path), role, source, lambda _: {}, picture=False)
-        )
+        self.remote.append(Remote(kind, address, name_of(path), role, source, write, picture=False))
 
     def data_url(self, value: str, name: str) -> tuple[bytes, str]:
         """The bytes and media type of a data URL (RFC 2397). Raises ContentError."""

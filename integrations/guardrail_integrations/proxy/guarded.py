@@ -31,7 +31,7 @@ from guardrail.hosting import (
 )
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.forward import target_of, upstream_headers
-from guardrail_integrations.proxy.found import Found, Remote
+from guardrail_integrations.proxy.found import Found, Remote, media_type
 from guardrail_integrations.proxy.headers import (
     end_to_end,
     readable_encodings,
@@ -425,13 +425,15 @@ def _is_small_json(response: Response, kind: bytes) -> bool:
 def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
     changes: dict[Path, Any] = {}
     for name, part in changed.items():
-        if name not in found.paths and name not in found.pictures:
+        if name in found.files:
+            changes.update(found.files[name].changed(changed))
+        elif name not in found.paths and name not in found.pictures:
             message = f"{name}: the policy asks for a change that cannot be made in a file."
             raise refused(400, "policy_violation", message, name)
-        if isinstance(part, Text):
+        elif isinstance(part, Text):
             changes[found.paths[name]] = part.text
         elif isinstance(part, Image):
-            changes.update(found.pictures[name](part))
+            changes.update(found.pictures[name](part.data, media_type(part.data)))
     return changes
 
 

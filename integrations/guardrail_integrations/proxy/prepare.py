@@ -4,15 +4,20 @@ can look at follows the policy."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from guardrail import ContentError, Image, MissingExtra, Policy, Text
-from guardrail.hosting import Part
-from guardrail.pdf import is_pdf, of_pictures, read_pdf
-from guardrail_integrations.proxy.found import Document, Found, Remote, Unscreenable
+from guardrail import ContentError, Image, NotRun, Policy, Text
+from guardrail.hosting import Part, is_pdf, read_pdf
+from guardrail_integrations.proxy.found import (
+    Document,
+    File,
+    Found,
+    Remote,
+    Unscreenable,
+    media_type,
+)
 from guardrail_integrations.proxy.interfaces import Fetcher, FetchError
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.refusals import refused
@@ -62,32 +67,28 @@ def _weigh(policy: Policy, kind: Unscreenable, name: str, made: Prepared) -> Non
 
 
 async def _read(found: Found, policy: Policy, document: Document, made: Prepared) -> None:
-    """A file: text is text, a PDF is its pages; others cannot be looked at."""
+    """A file: text is text, a PDF its pages with the text beneath; others cannot be looked at."""
     kind, name = document.media_type, document.name
     if is_pdf(document.data):
+        limits, role = policy.limits, document.role
         try:
             parts = await asyncio.to_thread(
-                read_pdf, document.data, name=name, role=document.role, limits=policy.limits
+                read_pdf, document.data, name=name, role=role, limits=limits
             )
-        except MissingExtra:
+        except NotRun:
             _weigh(policy, "file", name, made)
             return
         except ContentError as error:
             raise refused(400, f"pdf_{error.code}", f"{error}.", name) from None
+        pages = tuple(part for part in parts if isinstance(part, Image))
+        found.files.update(dict.fromkeys((page.name for page in pages), File(document, pages)))
         made.parts += parts
-        pages = {part.name: part for part in parts if isinstance(part, Image)}
-        found.pictures.update(dict.fromkeys(pages, partial(_rewritten, document, pages)))
     elif kind.startswith("text/") or kind == "application/json":
         text = document.data.decode("utf-8", "replace")
+        found.files[name] = File(document)
         made.parts.append(Text(text, name, document.role, document.source))
     else:
         _weigh(policy, "file", name, made)
-
-
-def _rewritten(document: Document, pages: dict[str, Image], page: Image) -> Mapping[Path, Any]:
-    """The file with a changed page: all its pages as pictures, with no text beneath them."""
-    pages[page.name] = page
-    return document.write(of_pictures(list(pages.values())))
 
 
 async def _bytes_of(
@@ -113,16 +114,13 @@ async def _resolved(
     found: Found, policy: Policy, remote: Remote, data: bytes, kind: str, made: Prepared
 ) -> None:
     if not remote.picture:
-        document = Document(data, kind, remote.name, remote.role, remote.source, remote.write_file)
-        await _read(found, policy, document, made)
+        named = (remote.name, remote.role, remote.source, remote.write)
+        await _read(found, policy, Document(data, kind, *named), made)
         if remote.kind == "url":
-            if not (changes := remote.write_file(data)):
-                message = f"{remote.name}: send the bytes; files are not fetched here."
-                raise refused(400, "remote_content", message, remote.name)
-            made.changes.update(changes)
+            made.changes.update(remote.write(data, "application/pdf" if is_pdf(data) else kind))
         return
     image = Image(data, remote.name, remote.role, remote.source, policy.limits)
     made.parts.append(image)
     found.pictures[remote.name] = remote.write
     if remote.kind == "url":
-        made.changes.update(remote.write(image))
+        made.changes.update(remote.write(data, media_type(data)))

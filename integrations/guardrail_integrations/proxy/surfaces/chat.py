@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from guardrail.hosting import Delta, Role
-from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.found import Found, encoded
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
@@ -106,12 +106,18 @@ def file(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
         found.skip("file", path)
         return
     data, address = value.get("file_data"), value.get("file_url")
+
+    def write(data: bytes, kind: str) -> Mapping[Path, Any]:
+        kept = {key: item for key, item in value.items() if key not in ("file_url", "file_id")}
+        named = {"filename": "file.pdf", **kept}
+        return {path: {**named, "file_data": f"data:{kind};base64,{encoded(data)}"}}
+
     if isinstance(data, str) and data[:5].lower() == "data:":
         found.file_url(data, (*path, "file_data"), role, source)
     elif isinstance(address, str):
-        found.named_file("url", address, path, role, source)
+        found.named_file("url", address, path, role, source, write)
     elif isinstance(value.get("file_id"), str):
-        found.named_file("file", value["file_id"], path, role, source)
+        found.named_file("file", value["file_id"], path, role, source, write)
     else:
         found.skip("file", path)
     if isinstance(value.get("filename"), str):

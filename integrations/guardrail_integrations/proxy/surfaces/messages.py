@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from guardrail.hosting import Delta, Image, Role
-from guardrail_integrations.proxy.found import Found, Remote, encoded, media_type, name_of
+from guardrail.hosting import Delta, Role
+from guardrail_integrations.proxy.found import Found, Remote, encoded, name_of
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
@@ -105,13 +105,7 @@ def _named(
 ) -> None:
     """A source that names an address or an uploaded file."""
 
-    def write(image: Image) -> Mapping[Path, Any]:
-        return _bytes(media_type(image.data), image.data)
-
-    def write_file(data: bytes) -> Mapping[Path, Any]:
-        return _bytes("application/pdf", data)
-
-    def _bytes(kind: str, data: bytes) -> Mapping[Path, Any]:
+    def write(data: bytes, kind: str) -> Mapping[Path, Any]:
         return {path: {"type": "base64", "media_type": kind, "data": encoded(data)}}
 
     url = value.get("type") == "url"
@@ -120,9 +114,7 @@ def _named(
         found.skip("other", path)
         return
     kind: Literal["url", "file"] = "url" if url else "file"
-    found.remote.append(
-        Remote(kind, address, name_of(path), role, source, write, picture, write_file)
-    )
+    found.remote.append(Remote(kind, address, name_of(path), role, source, write, picture))
 
 
 def _document(value: Any, path: Path, found: Found, role: Role, source: str) -> None:

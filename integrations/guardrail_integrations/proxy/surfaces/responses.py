@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail.hosting import Delta, Role
-from guardrail_integrations.proxy.found import Found, Remote, name_of
+from guardrail_integrations.proxy.found import Found, Remote, encoded, name_of
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
@@ -106,7 +106,12 @@ def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> Non
             found.picture_url(address, (*path, "image_url"), role, source)
         elif isinstance(identity, str):
             name = name_of(path)
-            found.remote.append(Remote("file", identity, name, role, source, lambda _: {}))
+
+            def write(data: bytes, kind: str) -> Mapping[Path, Any]:
+                kept = {key: value for key, value in block.items() if key != "file_id"}
+                return {path: {**kept, "image_url": f"data:{kind};base64,{encoded(data)}"}}
+
+            found.remote.append(Remote("file", identity, name, role, source, write))
         found.others(block, ("type", "image_url", "file_id", "detail"), path, role, source)
     elif kind == "input_file":
         file(block, path, found, role, source)
