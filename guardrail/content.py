@@ -151,6 +151,8 @@ class Content:
 
     def replace(self, changed: Mapping[str, Part]) -> Content:
         """The same content with the named parts exchanged."""
+        if not changed:
+            return self
         return Content(tuple(changed.get(part.name, part) for part in self.parts))
 
 

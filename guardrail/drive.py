@@ -160,6 +160,9 @@ class Runner:
             return future.done()
 
         begun = [self._begin(job) for job in jobs]
+        at_once = tuple(one for one in begun if isinstance(one, Result))
+        if len(at_once) == len(begun):
+            return at_once
         asked = time.monotonic()
         results = []
         for job, flight in zip(jobs, begun, strict=True):

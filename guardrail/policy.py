@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from string import Formatter
 from typing import Any, Literal
 
@@ -120,8 +121,19 @@ class Rule:
         if self.ask_again and not all(where.startswith("output") for where in self.when):
             raise ValueError(f"{self.id}: ask_again is for rules on output alone")
 
+    @cached_property
+    def _seen(self) -> dict[tuple[bool, str, str], bool]:
+        return {}
+
     def sees(self, part: Part) -> bool:
         """Whether this rule looks at `part`: its scope fits and the detector reads its kind."""
+        key = (isinstance(part, Image), part.role, part.source)
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = self._sees(part)
+        return seen
+
+    def _sees(self, part: Part) -> bool:
         kind = "image" if isinstance(part, Image) else "text"
         spec = self.detector.spec
         if kind not in spec.reads or not part.source.startswith(spec.sources or ""):
@@ -134,6 +146,11 @@ class Rule:
         """Whether this rule looks at text that is read out of `image`."""
         source = "image:page:any" if image.source == PAGE else "image:any"
         return self.sees(Text("", role=image.role, source=source))
+
+    @cached_property
+    def passed(self) -> RuleResult:
+        """The result of this rule where it found nothing."""
+        return RuleResult(self.id, Status.PASSED)
 
     @property
     def window(self) -> Window:
@@ -305,6 +322,8 @@ def judge(policy: Policy, stage: Stage, observed: Observed, asked: int | None = 
     if not (observed.looked_at or observed.failures):
         reason = observed.skipped or "nothing there to look at"
         return RuleResult(rule.id, Status.SKIPPED, reason=reason)
+    if not (observed.findings or observed.failures or observed.skipped):
+        return rule.passed
     if not (observed.findings or observed.failures or observed.skipped):
         return RuleResult(rule.id, Status.PASSED)
     status, action, reason = Status.PASSED, Action.ALLOW, ""

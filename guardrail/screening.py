@@ -77,12 +77,12 @@ def screen(
 
     if not stopped():
         yield from room.wave(room.detections(texts))
-    if not stopped():
+    if pictures and not stopped():
         yield from room.wave([room.opening(image) for image in pictures])
         room.weigh_pictures(pictures)
     opened = [image for image in pictures if image.name in room.pictures]
     found: list[Text] = []
-    if not stopped():
+    if opened and not stopped():
         extractions = [job for image in opened for job in room.extractions(image)]
         yield from room.wave([*room.detections(opened), *extractions])
         found = [room.as_meant(text) for text in room.texts]
@@ -422,10 +422,14 @@ def _over(part: str, measured: str, limit: float, key: str) -> Failure:
 
 def _over_limits(policy: Policy, content: Content) -> list[Failure]:
     limits, broken = policy.limits, []
-    count = len(content.images)
+    count = chars = 0
+    for part in content.parts:
+        if isinstance(part, Text):
+            chars += len(part.text)
+        else:
+            count += 1
     if count > limits.max_images:
         broken.append(_over("images", f"{count} pictures", limits.max_images, "max_images"))
-    chars = sum(len(text.text) for text in content.texts)
     if chars > limits.max_text_chars:
         broken.append(_over("text", f"{chars} characters", limits.max_text_chars, "max_text_chars"))
     return broken

@@ -13,7 +13,7 @@ from guardrail.record import Record
 from guardrail.verdict import Status
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: that makes them three times as slow to make
 class Job:
     """Work for the driver. Results are shared under `key`, None means never; where `keep` is
     false, only with those that ask meanwhile.
@@ -36,7 +36,7 @@ class Job:
     load: Callable[[], object] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Result:
     """What became of a job, with its times in nanoseconds since the epoch.
 

@@ -82,4 +82,4 @@ async def test_a_damaged_file_is_refused() -> None:
     path, body = by_messages(base64.b64encode(b"%PDF-1.7 nothing").decode(), "application/pdf")
     async with running(BLOCKS, says(chat_answer("quiet"))) as proxy:
         got = await ask(proxy.url, post(body, path))
-        assert (got.status, got.code) == (400, "damaged")
+        assert (got.status, got.code) == (400, "pdf_damaged")
