@@ -11,7 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_BEGIN = re.compile(r'\s*(?:\{|\[\s*[\[{"])')
+_BEGIN = re.compile(r'\s*(?:[\[\s]*\{\s*(?:["}]|$)|\[\s*")')
+_SCALAR = re.compile(r"-?\d[\d.eE+\-]*|true|false|null")
 ESCAPE = r'\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])'
 _ESCAPE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|" + ESCAPE)
 _REST = re.compile(r'(?:[^"\\]|\\.?)*', re.DOTALL)
@@ -19,7 +20,7 @@ _TOKEN = re.compile(r'"((?:[^"\\]|\\.?)*)"?|([^\s{}\[\]:,"]+)', re.DOTALL)
 
 
 def is_json(text: str) -> bool:
-    """Whether a text begins as a JSON object does, or a list of objects, lists or strings."""
+    """Whether a text begins as a JSON object does, or a list of objects or of strings."""
     return _BEGIN.match(text) is not None
 
 
@@ -90,7 +91,7 @@ def fitted(changes: Iterable[Cut], text: str, inside: bool = False) -> list[Cut]
         for first, last, string in values:
             if first >= end or last <= start:
                 continue
-            if string:
+            if string or not _SCALAR.fullmatch(text, first, last):
                 made.append((max(start, first), min(end, last), written))
             elif not made or made[-1][1] <= first:
                 made.append((first, last, f'"{written}"'))
