@@ -60,11 +60,11 @@ class Spec:
 
     `window` says how much of a text has to be seen at once, so that a streamed answer can leave
     before its end. A number: whether a character belongs to a finding depends on no more than so
-    many characters before and after it (a run of white space counts as one, unseen characters do
-    not count); only a finding that reaches to the end of the text may still grow. "sentence":
-    findings are about single sentences. 0: chunks need not wait. None: the whole text. With
-    scope "call" a window means that a finding depends on one text of the answer alone, beside
-    the call.
+    many characters after it, and before it (`before` says it of those before, where it is more; a
+    run of white space counts as one, unseen characters do not count); only a finding that reaches
+    to the end of the text may still grow. "sentence": findings are about single sentences. 0:
+    chunks need not wait. None: the whole text. With scope "call" a window means that a finding
+    depends on one text of the answer alone, beside the call.
 
     Where `sources` are given, only parts whose source begins with one of them are looked at.
     """
@@ -82,6 +82,7 @@ class Spec:
     reads_beside: bool = False
     by_name: frozenset[str] = frozenset()
     window: Window = None
+    before: int = 0
     sources: tuple[str, ...] = ()
 
 

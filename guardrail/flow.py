@@ -110,7 +110,9 @@ def _guarded(book: _Book) -> Generator[Step, Any, Screened]:
 def _streamed(book: _Book, asked: int | None) -> Generator[Step, Any, Screened]:
     """The answer comes in chunks; in the end all of it is checked as one that came at once."""
     panes = book.plan.panes(book.call.context)
-    stream = Stream([pane.window for pane in panes], book.plan.policy.limits.max_text_chars)
+    before = max((pane.before for pane in panes), default=0)
+    windows = [pane.window for pane in panes]
+    stream = Stream(windows, book.plan.policy.limits.max_text_chars, before)
     broken: Exception | None = None
     stopped: Verdict | None = None
     try:

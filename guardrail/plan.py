@@ -18,10 +18,12 @@ MAX_KINDS = 1_000  # of parts, by role and source, whose rules are remembered
 
 @dataclass(frozen=True)
 class Pane:
-    """The rules that have to see as much as `window` of a streamed text at once."""
+    """The rules that have to see as much as `window` of a streamed text at once, and, where that
+    is a number, at least `before` characters before a place."""
 
     window: Window
     rules: tuple[Rule, ...]
+    before: int = 0
 
 
 class Loading:
@@ -107,7 +109,9 @@ def panes_of(rules: Sequence[Rule]) -> tuple[Pane, ...]:
         return (Pane(None, tuple(rules)),)
     panes = []
     if bounded:
-        panes.append(Pane(max(int(rule.window or 0) for rule in bounded), bounded))
+        window = max(int(rule.window or 0) for rule in bounded)
+        before = max(window, *(rule.detector.spec.before for rule in bounded))
+        panes.append(Pane(window, bounded, before))
     if sentences:
         panes.append(Pane("sentence", sentences))
     return tuple(panes)

@@ -8,6 +8,7 @@ everything (see `Spec.window`).
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from guardrail.content import Content, Ending, Text, Usage, ending
 from guardrail.detector import Window
 from guardrail.edit import cut_chunks, cuts
-from guardrail.jsontext import ESCAPE, inside_string, is_json
+from guardrail.jsontext import ESCAPE, Cut, inside_string, is_json
 from guardrail.policy import Failure
 from guardrail.steps import Release
 from guardrail.verdict import Edit, Span, Status
@@ -74,8 +75,9 @@ class Slice:
 class Stream:
     """The texts of a stream as they have come so far, and the chunks that wait for them."""
 
-    def __init__(self, panes: Sequence[Window], max_chars: int) -> None:
+    def __init__(self, panes: Sequence[Window], max_chars: int, before: int = 0) -> None:
         self.panes = tuple(panes)
+        self._before = max([before, *(pane for pane in self.panes if isinstance(pane, int))])
         self._max_chars = max_chars
         self._chars = 0
         self._channels: dict[str, _Channel] = {}
@@ -90,7 +92,7 @@ class Stream:
         for key, text in delta.parts:
             channel = self._channels.get(key)
             if channel is None:
-                channel = self._channels[key] = _Channel(key, self.panes)
+                channel = self._channels[key] = _Channel(key, self.panes, self._before)
             self._chars += len(text)
             places.append(channel.add(text, keep=self._chars <= self._max_chars))
             self._touched[key] = channel
@@ -120,7 +122,7 @@ class Stream:
         """A slice has been looked at: how far its text is settled, and the edits up to there."""
         channel = self._channels[piece.key]
         channel.settled[piece.pane] = max(channel.settled[piece.pane], settled)
-        channel.edits += edits
+        channel.edit(edits)
 
     def ready(self) -> Iterator[Release]:
         """The chunks that may leave now, with the edits made."""
@@ -170,13 +172,15 @@ class Stream:
 class _Channel:
     """One text of the stream: its end, from the character `base` on, and how far it is settled."""
 
-    def __init__(self, key: str, panes: tuple[Window, ...]) -> None:
-        self.key = key
+    def __init__(self, key: str, panes: tuple[Window, ...], before: int) -> None:
+        self.key, self.before = key, before
         self.length = self.out = self.base = 0
         self.pieces: list[str] = []
         self.tail = ""
         self.json = self.inside = self.ended = False
         self.edits: list[Edit] = []
+        self._cuts: list[Cut] | None = None
+        self._cut_ends: list[int] = []
         self.settled = [0] * len(panes)
         self._looked = [pane if isinstance(pane, int) else 0 for pane in panes]
         self._panes = panes
@@ -211,10 +215,10 @@ class _Channel:
         if not self.ended and new < max(STRIDE, window // 4, held // 4):
             return None
         self._looked[number] = self.length
-        limit = self.length if self.ended else self._before(self.length, window)
+        limit = self.length if self.ended else self._back(self.length, window)
         if held > LONGEST_FINDING:
             limit = self.length
-        return self._slice(number, self._before(settled, window), limit)
+        return self._slice(number, self._back(settled, self.before), limit)
 
     def _sentences(self, number: int) -> Slice | None:
         settled = self.settled[number]
@@ -240,7 +244,7 @@ class _Channel:
         text = self.tail[first - self.base : last - self.base]
         return Slice(number, self.key, first, text, self.settled[number], limit, self.json)
 
-    def _before(self, end: int, count: int) -> int:
+    def _back(self, end: int, count: int) -> int:
         """The place that has `count` characters to be seen between it and `end`."""
         stop, size = end - self.base, count
         in_json = self.json and "\\" in self.tail
@@ -255,30 +259,36 @@ class _Channel:
                 return self.base
             size *= 2
 
+    def edit(self, edits: Sequence[Edit]) -> None:
+        self.edits += edits
+        self._cuts = None if edits else self._cuts
+
     def leave(self, start: int, end: int) -> str | None:
         """Let characters leave: their new text, or None where they stay as they came."""
         self.out = end
         new = None
         if self.edits:
+            changes = self._cuts_within(start, end)
             piece = self.tail[start - self.base : end - self.base]
-            changes = self._cuts()
-            (new,) = cut_chunks([piece], [(s - start, e - start, t) for s, e, t in changes])
+            (new,) = cut_chunks([piece], changes) if changes else (piece,)
             new = None if new == piece else new
-            self.edits = [edit for edit in self.edits if _span(edit).end > end]
         if len(self.tail) > SLACK and self.free < self.length:
             self._drop()
         return new
 
-    def _cuts(self) -> list[tuple[int, int, str]]:
-        here = [
-            replace(
-                edit,
-                where=Span(self.key, _span(edit).start - self.base, _span(edit).end - self.base),
-            )
-            for edit in self.edits
-        ]
-        found = cuts(here, self.key, self.tail, json=self.json, inside=self.inside)
-        return [(start + self.base, end + self.base, new) for start, end, new in found]
+    def _cuts_within(self, start: int, end: int) -> list[Cut]:
+        """The cuts that touch these characters, counted from `start` on."""
+        if self._cuts is None:
+            here = [_moved(edit, -self.base) for edit in self.edits]
+            made = cuts(here, self.key, self.tail, json=self.json, inside=self.inside)
+            self._cuts = [(first + self.base, last + self.base, new) for first, last, new in made]
+            self._cut_ends = [last for _, last, _ in self._cuts]
+        at, within = bisect_right(self._cut_ends, start), []
+        while at < len(self._cuts) and self._cuts[at][0] < end:
+            first, last, new = self._cuts[at]
+            within.append((first - start, last - start, new))
+            at += 1
+        return within
 
     def _drop(self) -> None:
         """Forget what no look and no edit needs any more."""
@@ -286,10 +296,10 @@ class _Channel:
             [
                 self.out,
                 *(
-                    self._before(at, pane if isinstance(pane, int) else LONGEST_SENTENCE)
+                    self._back(at, LONGEST_SENTENCE if pane == "sentence" else self.before)
                     for at, pane in zip(self.settled, self._panes, strict=True)
                 ),
-                *(_span(edit).start for edit in self.edits),
+                *(_span(edit).start for edit in self.edits if _span(edit).end > self.out),
             ]
         )
         count = needed - self.base
@@ -299,6 +309,8 @@ class _Channel:
             if self.json:
                 self.inside = inside_string(self.tail[:count], self.inside)
             self.tail, self.base = self.tail[count:], self.base + count
+            self.edits = [edit for edit in self.edits if _span(edit).end > self.out]
+            self._cuts = None
 
     def finish(self, edits: Sequence[Edit]) -> None:
         begun = [edit for edit in self.edits if _span(edit).start < self.out]
@@ -309,11 +321,16 @@ class _Channel:
             and edit.where.part == self.key
             and edit.where.end > self.out
         ]
-        self.edits = [*begun, *mine]
+        self.edits, self._cuts = [*begun, *mine], None
         if None in self._panes:
             self.tail = "".join(self.pieces)
             self.json = is_json(self.tail)
         self.settled = [self.length] * len(self.settled)
+
+
+def _moved(edit: Edit, by: int) -> Edit:
+    span = _span(edit)
+    return replace(edit, where=replace(span, start=span.start + by, end=span.end + by))
 
 
 def _span(edit: Edit) -> Span:

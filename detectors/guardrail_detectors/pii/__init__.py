@@ -14,7 +14,8 @@ from guardrail.verdict import Finding, Span
 from guardrail_detectors.pii.labels import COUNTRIES, LABELS, NAMED
 
 VERSION = "1"
-WINDOW = 384  # the longest value with the words about it
+WINDOW = 256  # the longest beginning that is not known yet, an address with a word behind it
+BEFORE = 384  # a card's number, a code beside it, and the words about them
 NAMES_WINDOW = 1_000  # a name is known from the sentences about it
 PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR", "AU", "JP")
 
@@ -54,6 +55,7 @@ def pii(
         threshold=0.5,
         model=ner,
         window=WINDOW if ner is None else NAMES_WINDOW,
+        before=BEFORE,
     )
     patterns = frozenset(labels) - frozenset(NAMED)
 

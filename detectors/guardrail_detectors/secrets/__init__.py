@@ -7,7 +7,8 @@ from guardrail.verdict import Finding, Span
 from guardrail_detectors.secrets.formats import LABELS
 
 VERSION = "1"
-WINDOW = 512  # the longest beginning, with the name before it, that is not known for a secret yet
+WINDOW = 384  # the longest beginning that is not known for a secret yet
+BEFORE = 512  # the longest way from a name or a command to its value
 
 
 def secrets(*, kinds: list[str] | None = None) -> Detector:
@@ -20,7 +21,13 @@ def secrets(*, kinds: list[str] | None = None) -> Detector:
     """
     chosen = _chosen(kinds)
     spec = Spec(
-        name="secrets", version=VERSION, labels=chosen, inline=True, threshold=0.5, window=WINDOW
+        name="secrets",
+        version=VERSION,
+        labels=chosen,
+        inline=True,
+        threshold=0.5,
+        window=WINDOW,
+        before=BEFORE,
     )
 
     def run(view: View) -> list[Finding]:
