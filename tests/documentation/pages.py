@@ -1,6 +1,7 @@
-"""The code, policies and commands in the documentation, run: python -m tests.documentation.pages
+"""The code, policies and commands in the documentation, run: python -m tests.documentation.pages [--all]
 
-Run as a program, it writes what the commands and programs print back into the pages.
+Run as a program, it writes what the commands and programs print back into the pages where it has
+changed by more than times and identifiers, or, with --all, in any case.
 
     ```python     runs; the blocks of a page share one namespace
     ```text       right after a python block: what that block prints
@@ -167,6 +168,6 @@ if __name__ == "__main__":
         text = path.read_text("utf-8")
         with workplace():
             now = played(text, afresh=True)
-        if steady(now) != steady(text):
+        if "--all" in sys.argv or steady(now) != steady(text):
             path.write_text(now, "utf-8")
             print(f"{path.name}: outputs written anew")
