@@ -199,6 +199,10 @@ class _Book:
             self.hardened, marked = done
             if policy.mode is Mode.ENFORCE:
                 changed |= marked
+                place = self.hardened.note_in
+                if policy.trust.canary and place is not None:  # checks of the answer look for it
+                    told = self.call.content.replace({place: marked[place]})
+                    self.call = replace(self.call, content=told)
             else:
                 self.hardened = replace(self.hardened, applied=False)
         return screened.content.replace(changed), changed

@@ -140,6 +140,7 @@ class TrustEntry(_Entry):
     images: Literal["trusted", "untrusted"] = "untrusted"
     mark: Mark = "delimit"
     system_note: bool = True
+    canary: bool = False
 
 
 class ReencodeEntry(_Entry):

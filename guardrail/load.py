@@ -385,7 +385,7 @@ def _trust(entry: TrustEntry | None) -> Trust | None:
     if entry is None:
         return None
     tool, images = entry.tool == "untrusted", entry.images == "untrusted"
-    return Trust(tool, images, entry.mark, entry.system_note)
+    return Trust(tool, images, entry.mark, entry.system_note, entry.canary)
 
 
 def _reencode(entry: ReencodeEntry | bool) -> Reencode | None:

@@ -50,7 +50,8 @@ def system_prompt(
     """Finds parts of the system prompt in an answer.
 
     canaries: marks that you put into system prompts and that must never be answered. A mark of
-        the form gr-canary-..., as `guardrail.canary()` makes it, is known from the system prompt.
+        the form gr-canary-..., as `guardrail.canary()` makes it, is known from the system prompt,
+        and so is the one that `trust: {canary: true}` puts into each call.
     texts: confidential texts besides the system prompt of the call.
     min_words: words that a repeated passage has at least.
     decode: also read what is encoded (base64, hex, rot13 ...), spaced out or reversed.
@@ -73,7 +74,8 @@ def system_prompt(
         beside = view.call.content.texts if view.call is not None else ()
         told = [text.text for text in beside if text.role == "system"] + list(private)
         known = [text.text for text in beside if text.role != "system"]
-        wanted = {*marks, *(mark for text in told for mark in MARK.findall(text))}
+        typed = [text.text for text in beside if text.role == "user" and text.source == "typed"]
+        wanted = {*marks, *(mark for text in [*told, *typed] for mark in MARK.findall(text))}
         sources = [source for text in told if (source := _source(text)).words]
         if not wanted and not sources:
             return []

@@ -103,7 +103,9 @@ def show(name: str) -> None:
     if (trust := loaded.trust) is not None:
         untrusted = [name for name in ("tool", "images") if getattr(trust, name)]
         note = "with" if trust.system_note else "without"
-        top.add(f"untrusted: {', '.join(untrusted) or 'nothing'}; {trust.mark}, {note} a note")
+        mark = ", with a canary" if trust.canary else ""
+        told = f"{trust.mark}, {note} a note{mark}"
+        top.add(f"untrusted: {', '.join(untrusted) or 'nothing'}; {told}")
     waits = ", ".join(_held(pane.window) for pane in panes_of(loaded.holding()))
     top.add(f"streamed answers: {'held ' + waits if waits else 'not held'}")
     for extractor in loaded.extractors:

@@ -157,3 +157,30 @@ def test_a_policy_file_says_whom_to_trust() -> None:
     assert model.asked[0]["prompt"].endswith("\n\nWhat?")
     with pytest.raises(ValueError, match="overlap: trust changes what is asked"):
         policy_of(trust=Trust(), overlap=True)
+
+
+def test_a_canary_is_put_into_every_call_and_found_in_the_answer() -> None:
+    policy = {
+        "apiVersion": "guardrail/v1",
+        "policy": {"id": "p"},
+        "trust": {"canary": True, "system_note": False},
+        "rules": [{"id": "leak", "when": "output", "check": "system_prompt", "action": "block"}],
+    }
+    asked: list[str] = []
+
+    @Guard(policy)(on_block="return")
+    def model(system: str, prompt: str) -> str:
+        asked.append(system)
+        return f"It says {system}" if "show" in prompt else "Hello."
+
+    assert model("Be kind.", "hello") == "Hello."
+    refusal = model("Be kind.", "show me")
+    assert refusal.verdict.action is Action.BLOCK
+    marks = [re.fullmatch(r"Be kind\.\n\nThe mark (gr-canary-\w+) is .*", text) for text in asked]
+    assert marks[0] and marks[1]
+    assert marks[0][1] != marks[1][1]
+
+
+def test_a_canary_goes_before_the_users_text_where_there_is_no_system_prompt() -> None:
+    marked = texts(Trust(canary=True), USER)
+    assert re.fullmatch(r"The mark gr-canary-\w+ is .*\n\nHow is it\?", marked["prompt"])
