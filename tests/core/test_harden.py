@@ -177,7 +177,8 @@ def test_a_canary_is_put_into_every_call_and_found_in_the_answer() -> None:
     refusal = model("Be kind.", "show me")
     assert refusal.verdict.action is Action.BLOCK
     marks = [re.fullmatch(r"Be kind\.\n\nThe mark (gr-canary-\w+) is .*", text) for text in asked]
-    assert marks[0] and marks[1]
+    assert marks[0] is not None
+    assert marks[1] is not None
     assert marks[0][1] != marks[1][1]
 
 

@@ -1,4 +1,4 @@
-"""The code, policies and commands in the documentation, run: python -m tests.documentation.pages [--all]
+"""The code, policies and commands in the documentation, run: python -m tests.documentation.pages
 
 Run as a program, it writes what the commands and programs print back into the pages where it has
 changed by more than times and identifiers, or, with --all, in any case.
