@@ -54,8 +54,14 @@ def _add_stage(top: Tree, stage: Mapping[str, Any], checks: bool) -> None:
     )
     for part in stage["parts"]:
         branch.add(f"[dim]{_part(part)}[/]")
+    skipped: dict[str, list[str]] = {}
     for rule in stage["rules"]:
-        _add_rule(branch, rule)
+        if rule["status"] == "skipped":
+            skipped.setdefault(rule.get("reason", ""), []).append(rule["id"])
+        else:
+            _add_rule(branch, rule)
+    for reason, rules in skipped.items():
+        branch.add(f"{escape(', '.join(rules))}  {coloured('skipped')}  {escape(reason)}")
     if checks:
         runs = branch.add("[dim]checks[/]")
         for run in stage["checks"]:
