@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -81,11 +82,12 @@ def _modern(output: Any) -> Any:
         return typing_extensions.TypedDict(output.__name__, fields)  # type: ignore[operator]
     arguments = typing.get_args(output)
     changed = tuple(map(_modern, arguments))
-    if changed != arguments and hasattr(output, "copy_with"):
-        return output.copy_with(changed)
-    if changed != arguments and typing.get_origin(output) is not None:
-        return typing.get_origin(output)[changed]
-    return output
+    if changed == arguments:
+        return output
+    if isinstance(output, types.UnionType):
+        return typing.Union[changed]  # noqa: UP007
+    origin: Any = typing.get_origin(output)
+    return output.copy_with(changed) if hasattr(output, "copy_with") else origin[changed]
 
 
 def _no_backtracking(adapter: TypeAdapter[Any]) -> None:

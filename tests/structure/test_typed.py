@@ -428,3 +428,51 @@ def test_labels_and_lists_as_outputs() -> None:
     assert guard(lambda prompt: [Item(name="a", price=1)], output=list[Item])("which?") == [
         Item(name="a", price=1)
     ]
+
+
+CARDS = Guard(
+    {
+        "apiVersion": "guardrail/v1",
+        "policy": {"id": "cards"},
+        "rules": [
+            {
+                "id": "cards",
+                "when": "output",
+                "check": {"use": "pii", "entities": ["CARD"]},
+                "action": "redact",
+            }
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 40])
+@pytest.mark.parametrize("space", [" ", "\\u0020"])
+def test_what_is_redacted_is_in_no_partial_value(size: int, space: str) -> None:
+    card = space.join(["4111", "1111", "1111", "1111"])
+    text = TEXT.replace("tea", f"paid by {card} ok")
+
+    @CARDS(output=Invoice)
+    def stream(prompt: str) -> Iterator[str]:
+        yield from (text[start : start + size] for start in range(0, len(text), size))
+
+    names = [item.name or "" for value in stream("read it") for item in value.items or ()]
+    assert names[-1] == "paid by [CARD] ok"
+    assert not any("4111" in name for name in names)
+
+
+@pytest.mark.parametrize("ask_again", [0, 1])
+def test_a_stream_that_breaks_off_ends_the_call(ask_again: int) -> None:
+    asked, guard = [], Guard(EMPTY)
+
+    @guard(output=Invoice, ask_again=ask_again)
+    def stream(prompt: str) -> Iterator[str]:
+        asked.append(prompt)
+        yield TEXT[:40]
+        raise ConnectionError("gone")
+
+    seen = stream("read it")
+    assert next(seen).vendor == "Hof Café"
+    with pytest.raises((ConnectionError, Blocked)):
+        list(seen)
+    assert len(asked) == 1
