@@ -89,7 +89,7 @@ class Unknown:
         (
             list["Nowhere"],
             "has no JSON Schema: `TypeAdapter[list['Nowhere']]` is not fully defined",
-        ),  # type: ignore[name-defined]  # noqa: F821
+        ),  # type: ignore[name-defined]
     ],
 )
 def test_types_that_cannot_be_used(output: Any, said: str) -> None:
