@@ -162,6 +162,9 @@ class _Unroll:
             form["additionalProperties"] = False if inner is None else inner
         elif extra is None and NAMED & form.keys():
             form["additionalProperties"] = False
+            missing = {n: dict(ANYTHING) for n in required if n not in form.get("properties", {})}
+            if missing and "patternProperties" not in form:
+                form["properties"] = {**form.get("properties", {}), **missing}
         return True
 
     def _first_items(self, form: Schema, made: list[Schema | None]) -> bool:

@@ -64,10 +64,13 @@ def grammar_of(output: Any, levels: int = 3) -> str:
 
     LLMatcher = _llguidance().LLMatcher  # noqa: N806
     schema = for_decoding(shape_of(output).schema, levels)
-    options = {"whitespace_flexible": False, "coerce_one_of": True}
+    options = {"whitespace_flexible": False}
     grammar = str(LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=options))
     wrong, said = LLMatcher.validate_grammar_with_warnings(grammar)
     if wrong:
+        if said[0].startswith("oneOf"):
+            reason = "forms that may overlap cannot be held to: use anyOf, or a tag that differs"
+            raise SchemaError("#", "oneOf", reason)
         raise SchemaError("#", "", f"it cannot be held to: {said[0].partition(chr(10))[0]}")
     return grammar
 

@@ -171,6 +171,7 @@ def test_schemas_that_cannot_be_used(schema: dict[str, Any], said: str) -> None:
         ({"$ref": "#/$defs/x", "$defs": {"x": {"contains": {"type": "string"}}}}, "#/$defs/x: contains:"),
         ({"type": "array", "minItems": 3, "maxItems": 1}, "#: it cannot be held to: Unsatisfiable schema"),
         ({"enum": [1.5e20]}, "#: enum: a number beyond"),
+        ({"oneOf": [{"type": "integer"}, {"type": "integer", "minimum": 3}]}, "#: oneOf: forms that may overlap"),
         ({"pattern": r"a\b"}, "#: it cannot be held to: "),
     ],
     ids=lambda value: str(value)[:40],
@@ -181,8 +182,13 @@ def test_schemas_that_cannot_be_held_to_token_by_token(schema: dict[str, Any], s
     assert said in str(caught.value)
 
 
+def test_what_is_required_but_not_declared_is_written() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a", "b"]}
+    for seed in range(5):
+        fits(schema, seed)
+
+
 def test_recursion_beyond_the_bound() -> None:
-    chain: dict[str, Any] = {"n0": {"type": "null"}}
     schema = {
         "$ref": "#/$defs/a",
         "$defs": {
@@ -194,5 +200,4 @@ def test_recursion_beyond_the_bound() -> None:
     }
     with pytest.raises(SchemaError, match="too large once it is unrolled: lower the levels"):
         for_decoding(shape_of(schema).schema, 14)
-    assert chain
     assert for_decoding(shape_of(DEEP_NEED).schema, 1)
