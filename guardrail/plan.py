@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardrail.cache import Digester
-from guardrail.content import Context, Part
+from guardrail.content import Context, Image, Part
 from guardrail.detector import Detector, Extractor, Stage, Window
-from guardrail.policy import Policy, Rule
+from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, judge
+from guardrail.verdict import RuleResult, Status, Verdict
 
 MAX_KINDS = 1_000  # of parts, by role and source, whose rules are remembered
 
@@ -66,6 +67,9 @@ class Plan:
             for extractor in policy.extractors
         }
         self._looking_at: dict[tuple[type, str, str], tuple[Rule, ...]] = {}
+        self._whole = any(rule.detector.spec.scope != "part" for rule in self.rules)
+        unseen = (judge(policy, Stage.INPUT, Observed(rule)) for rule in self.rules)
+        self.unseen = Verdict(rules=(RuleResult(LIMITS_RULE, Status.PASSED), *unseen))
         self._panes = panes_of(policy.holding())
 
     def looking_at(self, part: Part) -> tuple[Rule, ...]:
@@ -81,6 +85,12 @@ class Plan:
             if len(self._looking_at) < MAX_KINDS:
                 self._looking_at[kind] = rules
         return rules
+
+    def looks_at_none_of(self, parts: Sequence[Part]) -> bool:
+        """Whether there is nothing among the parts that would have to be looked at."""
+        return not self._whole and not any(
+            isinstance(part, Image) or self.looking_at(part) for part in parts
+        )
 
     @property
     def holds_output(self) -> bool:

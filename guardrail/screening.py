@@ -67,8 +67,14 @@ def screen(
         verdict = Verdict(rules=rules)
         return Screened(StageRecord(stage, started, time.time_ns(), facts_of, (), verdict), content)
 
+    broken = [*failures, *_over_limits(plan.policy, content)]
+    if not broken and plan.looks_at_none_of(content.parts):
+        facts_of = tuple(_facts(plan, part, None) for part in content.parts)
+        ended = time.time_ns()
+        return Screened(StageRecord(stage, started, ended, facts_of, (), plan.unseen), content)
+
     room = Room(plan, stage, call, asked=asked)
-    room.broken += [*failures, *_over_limits(plan.policy, content)]
+    room.broken += broken
     pictures = list(content.images)
     texts = [room.as_meant(text) for text in content.texts]
 

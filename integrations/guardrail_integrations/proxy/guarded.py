@@ -345,7 +345,8 @@ class GuardedCall(AsyncCaller):
             body = read_json(plain)
             found = self.answered = Found(body, self.rules.guard.policy.limits)
             if isinstance(body.root, dict):
-                found.settings(body.root)
+                model = body.root.get("model")
+                found.model = model if isinstance(model, str) else None
                 self.surface.answer(body.root, found)
             else:
                 found.rest(body.root, (), "assistant", "model")

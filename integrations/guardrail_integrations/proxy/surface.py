@@ -111,7 +111,7 @@ def sse(data: Any, name: str = "") -> bytes:
 
 def usage_from(usage: Any) -> Usage:
     """Token counts in the names of any of the APIs."""
-    if not isinstance(usage, dict):
+    if not usage or not isinstance(usage, dict):
         return Usage()
 
     def count(value: Any, *names: str) -> int | None:
