@@ -258,3 +258,61 @@ def test_the_end_of_a_stream_is_heard() -> None:
 def test_an_unknown_chunk_is_an_error() -> None:
     with pytest.raises(ContentError):
         read_delta(object())
+
+
+def _chat(index: int = 0, finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+
+
+CALL = {"index": 2, "function": {"arguments": "{"}}
+
+
+@pytest.mark.parametrize(
+    ("chunk", "expected"),
+    [
+        ("text", ()),
+        (_chat(content=""), ()),
+        (_chat(content="a"), ("output/reasoning_content", "output/reasoning")),
+        (
+            _chat(1, tool_calls=[CALL]),
+            (
+                "output/1/reasoning_content",
+                "output/1/reasoning",
+                "output/1",
+                "output/1/refusal",
+                "output/1/tool_calls/0",
+                "output/1/tool_calls/1",
+            ),
+        ),
+        (
+            _chat(finish="stop"),
+            (
+                "output/reasoning_content",
+                "output/reasoning",
+                "output",
+                "output/refusal",
+                "output/tool_calls/*",
+            ),
+        ),
+        ({"type": "content_block_delta", "index": 1, "delta": {"text": "a"}}, ()),
+        (
+            {"type": "content_block_stop", "index": 1},
+            ("output/1/*", "output/1/content_block_stop/*"),
+        ),
+        (
+            {
+                "type": "response.output_text.done",
+                "output_index": 0,
+                "content_index": 0,
+                "text": "a",
+            },
+            ("output/0/0/response.output_text.delta", "output/0/0/response.output_text.done/*"),
+        ),
+        (
+            {"type": "response.completed", "response": {}},
+            ("output/*", "output//response.completed/*"),
+        ),
+    ],
+)
+def test_what_a_chunk_ends(chunk: Any, expected: tuple[str, ...]) -> None:
+    assert read_delta(chunk).ends == expected

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from guardrail import Action, Blocked, Context, Guard, Policy
 from guardrail.cli.drawing import receipt
+from guardrail.harden import Trust
 from guardrail.testing import fixed_detector, policy_of, rule
 
 POLICY = policy_of(
@@ -207,3 +208,29 @@ def test_verdicts_on_their_own_are_traced_too() -> None:
     seen = Seen()
     seen.guard.screen("bad")
     assert dict(seen.spans["chat"].attributes or {})["guardrail.action"] == "block"
+
+
+def test_every_answer_that_was_asked_for_is_in_the_trace() -> None:
+    again = rule(fixed_detector({"bad": 0.9}), when=["output"], ask_again=2)
+    seen = Seen(policy_of(again, trust=Trust(mark="datamark")))
+    answers = iter(["bad", "fine"])
+    messages = [{"role": "user", "content": "hi"}, {"role": "tool", "content": "so it is"}]
+    assert seen.guard(lambda messages: next(answers))(messages) == "fine"
+    spans = seen.exporter.get_finished_spans()
+    assert [span.name for span in spans].count("guardrail ask") == 2
+    outputs = [span for span in spans if span.name == "guardrail output"]
+    assert [(s.attributes or {})["guardrail.ask_again"] for s in outputs] == [True, False]
+    attributes = seen.spans["chat"].attributes or {}
+    assert attributes["guardrail.asks"] == 2
+    assert attributes["guardrail.hardened"] == "datamark"
+    assert attributes["guardrail.action"] == "allow"
+    (point,) = seen.points("guardrail.calls")
+    assert (point.value, point.attributes["guardrail.action"]) == (1, "allow")
+
+
+def test_counts_go_on_between_collections() -> None:
+    seen = Seen()
+    for text, total in (("fine", 1), ("good", 2)):
+        seen.guard.screen(text)
+        (point,) = seen.points("guardrail.calls")
+        assert point.value == total
