@@ -1,0 +1,127 @@
+"""Pictures for the benchmarks of the proxy, and what single things cost in one process."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from guardrail import Guard, Stage, Text, View
+
+
+def noise(size: int) -> bytes:
+    """A PNG of about so many bytes."""
+    side = int((size / 3) ** 0.5)
+    out = BytesIO()
+    Pillow.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(out, "PNG")
+    return out.getvalue()
+
+
+def a4(number: int) -> bytes:
+    """An A4 page of text at 150 dpi, each number another page."""
+    page = Pillow.new("RGB", (1240, 1754), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(26)
+    for line in range(40):
+        pen.text((90, 80 + 40 * line), f"{number}.{line} The quiet harbour at dusk", "black", font)
+    out = BytesIO()
+    page.save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def post(url: str, body: bytes) -> int:
+    """Send a call and read its answer."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, body, headers)
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        answer.read()
+        return int(answer.status)
+
+
+@contextmanager
+def posting(
+    url: str, body: Callable[[int, bytes], bytes], at_once: int = 2
+) -> Iterator[Callable[[], float]]:
+    """Unseen pages are sent, so many at once; gives how many a second were answered."""
+    stop, done, began = threading.Event(), [0], time.monotonic()
+    ended = [0.0]
+
+    def work(lane: int) -> None:
+        number = lane
+        while not stop.is_set():
+            number += at_once
+            post(url, body(0, a4(number)))
+            done[0] += 1
+
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(at_once)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield lambda: done[0] / ended[0]
+    finally:
+        ended[0] = time.monotonic() - began
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def bare_injection(text: str) -> float:
+    """Microseconds of the injection check alone on a text."""
+    from guardrail_detectors.injection import injection
+
+    check, view = injection(), View(Stage.INPUT, (Text(text),))
+    check.warm()
+    return statistics.median(timed(lambda: check.run(view)) for _ in range(200))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Microseconds that work takes."""
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e6
+
+
+def spans() -> None:
+    """What tracing adds to a call on the calling path, a span."""
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: object) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+        def shutdown(self) -> None:
+            return
+
+    sampled, unsampled = TracerProvider(), TracerProvider(sampler=ALWAYS_OFF)
+    sampled.add_span_processor(BatchSpanProcessor(Nowhere()))
+    policy = "monitor"
+    guards = [Guard(policy), Guard(policy, tracer_provider=sampled)]
+    guards.append(Guard(policy, tracer_provider=unsampled))
+    record = guards[0].screen("The harbour was quiet").record
+    count = 1 + len(record.stages) + sum(len(stage.checks) for stage in record.stages)
+    calls = [record_call(guard) for guard in guards]
+    rows: list[list[float]] = [[] for _ in calls]
+    for _ in range(2_000):
+        for kept, call in zip(rows, calls, strict=True):
+            kept.append(timed(call))
+    none, on, off = map(statistics.median, rows)
+    print(f"\nspans ({count} a call), us a span on the calling path")
+    print(
+        f"  sampled {(on - none) / count:.1f} (at most 20), not sampled"
+        f" {(off - none) / count:.1f} (at most 3)"
+    )
+
+
+def record_call(guard: Guard) -> Callable[[], object]:
+    """A call that the cache answers, so that what differs is what is told of it."""
+    guard.screen("The harbour was quiet")
+    return lambda: guard.screen("The harbour was quiet")
