@@ -14,6 +14,8 @@ help:
 	@echo "make slow    run the tests that take minutes"
 	@echo "make lint    ruff; make types: mypy; make wheel: tests of the built wheel"
 	@echo "make bench   what screening costs beside the bare models"
+	@echo "make bench-proxy   what the proxy costs beside nginx (needs nginx and wrk)"
+	@echo "make soak MINUTES=30   the proxy under failures, with level memory"
 
 demo: $(BASE)/.ready
 	$(BASE)/bin/guardrail demo
@@ -36,6 +38,14 @@ bench: $(BASE)/.ready
 
 bench-streams: $(BASE)/.ready
 	OMP_NUM_THREADS=1 $(BASE)/bin/python -m tests.bench.streams
+
+bench-proxy: $(TEST)/.ready
+	OMP_NUM_THREADS=1 $(TEST)/bin/python -m tests.bench.transport
+	OMP_NUM_THREADS=1 $(TEST)/bin/python -m tests.bench.proxy
+
+MINUTES ?= 2
+soak: $(TEST)/.ready
+	OMP_NUM_THREADS=1 $(TEST)/bin/python -m tests.bench.soak --minutes $(MINUTES)
 
 wheel: $(TEST)/.ready
 	PYTHON="$(PYTHON)" bash .ci/wheel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from guardrail.detector import Detector, Spec, View
@@ -47,15 +48,18 @@ def regex(*, patterns: dict[str, str] | list[str], ignore_case: bool = False) ->
         name="regex",
         version="1",
         labels=tuple(named),
-        inline=len(pairs) <= 20,
+        inline=True,
         window=_window([pattern for _, pattern in pairs]),
     )
+
+    which = _which(pairs, ignore_case)
 
     def run(view: View) -> list[Finding]:
         found = []
         for part in view.texts:
             data = utf8(part.text)
-            for label, pattern in compiled:
+            for place in which(data):
+                label, pattern = compiled[place]
                 point = CodePoints(part.text)
                 for match in pattern.finditer(data):
                     if match.end() > match.start():
@@ -84,13 +88,39 @@ def _window(patterns: list[str]) -> int | None:
     return longest + 1
 
 
-def _compile(pattern: str, ignore_case: bool, where: str) -> re2._Regexp[bytes]:
+def _which(pairs: list[tuple[str, str]], ignore_case: bool) -> Callable[[bytes], Iterable[int]]:
+    """Tells in one pass over a text which of the expressions occur in it."""
+    import re2
+
+    together = re2.Set.SearchSet(_options(ignore_case))
+    for _, pattern in pairs:
+        together.Add(pattern.encode("utf-8", "replace"))
+    always = together.Add("")
+    together.Compile()
+
+    def which(data: bytes) -> Iterable[int]:
+        present = together.Match(data) or []
+        if always not in present:  # then it ran out of memory
+            return range(always)
+        return sorted(place for place in present if place != always)
+
+    return which
+
+
+def _options(ignore_case: bool) -> re2.Options:
     import re2
 
     options = re2.Options()
     options.max_mem = _MAX_MEMORY
     options.case_sensitive = not ignore_case
     options.log_errors = False
+    return options
+
+
+def _compile(pattern: str, ignore_case: bool, where: str) -> re2._Regexp[bytes]:
+    import re2
+
+    options = _options(ignore_case)
     try:
         return re2.compile(pattern.encode("utf-8", "replace"), options)
     except re2.error as error:
