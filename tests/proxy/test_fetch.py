@@ -7,6 +7,7 @@ import ipaddress
 import ssl
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trustme
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrail_integrations.proxy.addresses import is_public
+from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.fetch import FetchRules, SafeFetcher, read_url, sniff
 from guardrail_integrations.proxy.interfaces import FetchError
 from tests.proxy.scripted import Peer, scripted
@@ -283,3 +285,19 @@ def test_any_text_is_read_or_refused(url: str) -> None:
 @given(st.binary(max_size=40))
 def test_any_bytes_have_a_type_or_none(data: bytes) -> None:
     assert sniff(data) is None or "/" in sniff(data)
+
+
+def test_the_rules_come_from_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    begin = "upstreams: {a: {url: 'http://localhost:1'}}\nfetch: "
+    file.write_text(begin + "{hosts: [a.test], inside: [10.0.0.0/8], https_only: true, max_mb: 1}")
+    rules = read_settings(file).fetch
+    assert rules == FetchRules(
+        hosts=("a.test",),
+        inside=(ipaddress.ip_network("10.0.0.0/8"),),
+        https_only=True,
+        max_bytes=2**20,
+    )
+    file.write_text(begin + "{inside: [everything]}")
+    with pytest.raises(ValueError, match=r"fetch\.inside"):
+        read_settings(file)

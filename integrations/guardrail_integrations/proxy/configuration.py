@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from guardrail_integrations.proxy.fetch import FetchRules
 from guardrail_integrations.proxy.http_server import Clock
 from guardrail_integrations.proxy.settings import Route, Settings, Target
 
@@ -68,6 +70,37 @@ class HeadersEntry(_Entry):
     session: str = Settings.session_header
 
 
+class FetchEntry(_Entry):
+    """What may be fetched by address; see fetch.FetchRules. `inside` holds networks (CIDR)."""
+
+    hosts: list[str] = []
+    inside: list[str] = []
+    ports: list[Annotated[int, Field(ge=1, le=65_535)]] = [80, 443]
+    https_only: bool = False
+    max_mb: Annotated[float, Field(gt=0, le=1_024)] = FetchRules.max_bytes / MIB
+    seconds: Seconds = FetchRules.seconds
+    redirects: Annotated[int, Field(ge=0, le=10)] = FetchRules.redirects
+
+    @field_validator("inside")
+    @classmethod
+    def _networks(cls, given: list[str]) -> list[str]:
+        for network in given:
+            ip_network(network)
+        return given
+
+    def rules(self) -> FetchRules:
+        """The rules it stands for."""
+        return FetchRules(
+            hosts=tuple(self.hosts),
+            inside=tuple(ip_network(network) for network in self.inside),
+            ports=frozenset(self.ports),
+            https_only=self.https_only,
+            max_bytes=int(self.max_mb * MIB),
+            seconds=self.seconds,
+            redirects=self.redirects,
+        )
+
+
 class ProxyFile(_Entry):
     """The whole file. The first route that fits is taken; without routes, the first upstream."""
 
@@ -76,6 +109,7 @@ class ProxyFile(_Entry):
     limits: LimitsEntry = LimitsEntry()
     clients: ClientsEntry = ClientsEntry()
     headers: HeadersEntry = HeadersEntry()
+    fetch: FetchEntry = FetchEntry()
     drain_seconds: Seconds = Settings.drain_s
 
 
@@ -106,6 +140,7 @@ def read_settings(path: Path) -> Settings:
         tenant_header=entry.headers.tenant,
         user_header=entry.headers.user,
         session_header=entry.headers.session,
+        fetch=entry.fetch.rules(),
         clock=Clock(**entry.clients.model_dump()),
         drain_s=entry.drain_seconds,
     )

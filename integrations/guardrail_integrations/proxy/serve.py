@@ -65,7 +65,7 @@ def serving(
         guard,
         settings,
         {name: _upstream(target) for name, target in settings.targets.items()},
-        fetcher=fetcher or SafeFetcher(),
+        fetcher=fetcher or SafeFetcher(settings.fetch),
         endpoints={**ENDPOINTS, **(endpoints or {})},
         observers=observers,
     )

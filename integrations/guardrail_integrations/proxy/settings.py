@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from guardrail_integrations.proxy.fetch import FetchRules
 from guardrail_integrations.proxy.http_server import Clock
 
 
@@ -80,6 +81,7 @@ class Settings:
     tenant_header: str = "x-guardrail-tenant"
     user_header: str = "x-guardrail-user"
     session_header: str = "x-guardrail-session"
+    fetch: FetchRules = FetchRules()
     clock: Clock = Clock()
     drain_s: float = 30.0
 
