@@ -8,12 +8,15 @@ an `Extractor`. Factories are found by entry point (groups `guardrail.detectors`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from guardrail.content import Call, Image, Part, Text
 from guardrail.verdict import Finding
+
+T = TypeVar("T")
 
 
 class Stage(StrEnum):
@@ -120,3 +123,21 @@ class Extractor:
 
 DetectorFactory = Callable[..., Detector]
 ExtractorFactory = Callable[..., Extractor]
+
+Memory = Callable[[Sequence[str], Callable[[], Any]], Any]
+memory: ContextVar[Memory | None] = ContextVar("memory", default=None)  # set by what runs checks
+
+
+def remembered(pieces: Sequence[str], make: Callable[[], T]) -> T:
+    """What `make` gives, or what it gave when it was last made of these pieces.
+
+    For what is dear to make and serves several checks, such as the embedding of a picture (an
+    array of numbers): it is kept in the cache of the guard whose check runs now, which other
+    processes may share. The pieces must name all that it depends on. Outside of a check it is
+    made anew.
+    """
+    remember = memory.get()
+    if remember is None:
+        return make()
+    value: T = remember(pieces, make)
+    return value

@@ -12,15 +12,16 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guardrail.cache import Cache, SharedCache
+from guardrail.cache import Cache, Digester, SharedCache
 from guardrail.content import Part, Reply
+from guardrail.detector import memory
 from guardrail.flow import Flow, Outcome
 from guardrail.policy import Failure
 from guardrail.record import Record
@@ -127,8 +128,11 @@ def shared_pools() -> Pools:
 class Runner:
     """Runs jobs: from the cache, from one that is under way with the same key, or in a pool."""
 
-    def __init__(self, cache: Cache, pools: Pools | None = None) -> None:
+    def __init__(
+        self, cache: Cache, pools: Pools | None = None, digester: Digester | None = None
+    ) -> None:
         self.cache = cache
+        self._digester = digester or Digester()
         self.pools = pools or shared_pools()
         self._others = cache if isinstance(cache, SharedCache) else None
         self._under_way: dict[bytes, _Flight] = {}
@@ -224,11 +228,26 @@ class Runner:
         return Result(value, None, started, time.time_ns(), loading)
 
     def _finish(self, job: Job, flight: _Flight) -> None:
+        token = memory.set(self._remember)
         try:
             result = self._shared(job) or self._work(job, flight)
         except BaseException as error:
             result = _failed(Status.ERROR, f"{job.name}: {type(error).__name__}")
+        finally:
+            memory.reset(token)
         self._settle(job, flight, result)
+
+    def _remember(self, pieces: Sequence[str], make: Callable[[], Any]) -> Any:
+        """See detector.remembered."""
+        key = self._digester.of("remembered", *pieces)
+        value = self.cache.get(key)
+        if value is None and self._others is not None:
+            value = self._others.fetch(key)
+        if value is None:
+            value = make()
+            keep = self.cache.put if self._others is None else self._others.share
+            keep(key, value)
+        return value
 
     def _settle(self, job: Job, flight: _Flight, result: Result) -> None:
         if job.key is not None:

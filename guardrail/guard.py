@@ -91,7 +91,7 @@ class Guard:
         self.rates = Rates()
         self.plan = Plan(self.policy, Digester(digest_key))
         pools = None if workers is None else Pools.of(workers)
-        self.runner = Runner(MemoryCache() if cache is None else cache, pools)
+        self.runner = Runner(MemoryCache() if cache is None else cache, pools, self.plan.digester)
 
     def with_rules(self, *rules: Rule) -> Guard:
         """This guard with more rules, made in Python; cache, sinks and threads are shared.

@@ -17,6 +17,7 @@ import redis
 from PIL import Image as Pillow
 
 from guardrail import Detector, Finding, Guard, Spec, Text, View
+from guardrail.detector import remembered
 from guardrail.testing import policy_of, rule
 from guardrail_integrations.redis import RedisCache
 from tests.shared_cache.servers import Server, programs
@@ -257,3 +258,26 @@ def test_an_address_that_cannot_be_read() -> None:
     for url in ("http://localhost", "localhost:6379", ""):
         with pytest.raises(ValueError, match="redis://"):
             RedisCache(url, digest_key=KEY)
+
+
+def test_embeddings_are_shared(server: Server, cache_of) -> None:
+    made: list[str] = []
+
+    def run(view: View) -> tuple[Finding, ...]:
+        def embed() -> np.ndarray:
+            made.append("made")
+            return np.ones(4, np.float32)
+
+        vector = remembered(("embedding", "model", view.images[0].sha256), embed)
+        return (Finding("embeds", "bad", float(vector.mean())),)
+
+    def guard(threshold_of: str) -> Guard:
+        spec = Spec("embeds", threshold_of, labels=("bad",), reads=frozenset({"image"}))
+        return Guard(policy_of(rule(Detector(spec, run))), cache=cache_of(server), digest_key=KEY)
+
+    first, second = guard("1"), guard("2")
+    assert first.screen(images=[drawn("red")]).findings
+    assert first.runner.cache.wait(10)
+    assert second.screen(images=[drawn("red")]).findings
+    assert made == ["made"]
+    assert remembered(("embedding",), lambda: 3) == 3

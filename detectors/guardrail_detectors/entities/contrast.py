@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from guardrail.content import Box, Image
+from guardrail.detector import remembered
 from guardrail_detectors.entities.backend import Asked, Seen
 from guardrail_detectors.entities.calibration import Calibration, Logistic
 from guardrail_detectors.entities.classes import COCO
@@ -165,4 +166,5 @@ class Contrast:
             ]
             return self._encoder.images(crops)
 
-        return _pictures.one(key, encode)
+        named = ("embedding", *map(str, key))
+        return _pictures.one(key, lambda: remembered(named, encode))
