@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from guardrail.policy import Proxying
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
 from tests.proxy.serving import chat_answer, chat_chunks, running, says
@@ -96,3 +97,43 @@ async def test_a_blocked_stream_ends_with_content_filter() -> None:
         chunks = [chunk async for chunk in stream]
         assert chunks[-1].choices[0].finish_reason == "content_filter"
         assert not any(chunk.choices[0].delta.content for chunk in chunks)
+
+
+@pytest.mark.parametrize("when", [["input"], ["input", "output"]])
+async def test_token_counts_of_a_stream_are_asked_for_and_taken_out_again(when: Any) -> None:
+    detector = fixed_detector({"forbidden": 0.9})
+    policy = policy_of(rule(detector, when=when), proxy=Proxying(stream_usage=True))
+    chunks = chat_chunks("a ", "quiet ", "answer", usage=True)
+    async with running(policy, says(chunks)) as proxy:
+        stream = await client(proxy.url).chat.completions.create(
+            model="m-1", messages=user("hello"), stream=True
+        )
+        seen = [chunk async for chunk in stream]
+        assert all(chunk.choices for chunk in seen)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in seen) == "a quiet answer"
+        sent = json.loads(proxy.upstream.requests[0][1])
+        assert sent["stream_options"] == {"include_usage": True}
+        assert proxy.records.last.usage.output_tokens == 12
+
+
+async def test_an_event_that_nothing_ends_is_checked_all_the_same() -> None:
+    chunks = [*chat_chunks("a")[:2], chat_chunks("forbidden")[1].rstrip()]
+    async with running(BLOCKS, says(chunks)) as proxy:
+        stream = await client(proxy.url).chat.completions.create(
+            model="m-1", messages=user("hello"), stream=True
+        )
+        seen = [chunk async for chunk in stream]
+        assert seen[-1].choices[0].finish_reason == "content_filter"
+        assert "forbidden" not in str(seen)
+
+
+async def test_a_compressed_stream_is_not_passed_on_unread() -> None:
+    import gzip
+
+    packed = gzip.compress(b"".join(chat_chunks("forbidden")))
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    async with running(BLOCKS, says(packed, headers=headers)) as proxy:
+        with pytest.raises(openai.InternalServerError):
+            await openai.AsyncOpenAI(
+                base_url=f"{proxy.url}/v1", api_key="k", max_retries=0
+            ).chat.completions.create(model="m-1", messages=user("hello"), stream=True)

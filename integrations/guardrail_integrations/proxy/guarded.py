@@ -45,7 +45,7 @@ from guardrail_integrations.proxy.interfaces import (
     Response,
     UpstreamError,
 )
-from guardrail_integrations.proxy.json_body import BadJson, Path, read_json
+from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
 from guardrail_integrations.proxy.prepare import Prepared
 from guardrail_integrations.proxy.refusals import (
     Refused,
@@ -105,6 +105,13 @@ class GuardedCall(AsyncCaller):
         self._preamble: list[bytes] = []  # released before any text: may still be taken back
         self._ended = False
         self._head = self._tail = b""
+        self._adds_usage = (
+            surface.counts_on_request
+            and found.stream
+            and rules.guard.policy.proxy.stream_usage
+            and not found.body.root.get("stream_options")
+        )
+        self._reads_events = rules.reads_output or self._adds_usage
         guard = rules.guard
         self.call = Call(Content(), context, found.parameters)
         self.span = None
@@ -156,6 +163,9 @@ class GuardedCall(AsyncCaller):
         if not 200 <= response.status < 300:
             return Reply()
         if kind.startswith(b"text/event-stream"):
+            encoding = value_of(response.headers, b"content-encoding").lower()
+            if self._reads_events and encoding not in (b"", b"identity"):
+                raise unreadable_answer("the stream is compressed")
             self.streams = True
             self.stream = self.surface.stream()
             self._sse, self._ended = SseReader(), False
@@ -172,7 +182,7 @@ class GuardedCall(AsyncCaller):
         response, stream = self.response, self.stream
         assert response is not None, "a stream was opened"
         assert stream is not None, "a stream was opened"
-        if not self.rules.reads_output:
+        if not self._reads_events:
             piece = await response.read()
             if not piece:
                 return self._usage(stream)
@@ -187,12 +197,17 @@ class GuardedCall(AsyncCaller):
                 piece = await response.read()
                 self._ended = not piece
                 self._events.extend(self._sse.feed(piece))
+                if self._ended and (rest := self._sse.end()):
+                    self._events.append(rest)  # an event that nothing ends is one all the same
             event = read_event(self._events.popleft())
             if event.silent and self.rules.guard.plan.holds_output:
                 self._pass_silent(event.raw)
                 continue
             data = event.data
-            return self._keep(event, Delta() if data is None else stream.delta(data))
+            delta = Delta() if data is None else stream.delta(data)
+            if self._adds_usage and isinstance(data, dict) and data.get("choices") == []:
+                return self._keep(b"", delta)  # the client did not ask for it
+            return self._keep(event, delta)
 
     def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
         self._kept[self._taken] = chunk
@@ -287,12 +302,14 @@ class GuardedCall(AsyncCaller):
         headers = without(headers, b"content-length")
         changes = {**self.prepared.changes, **self._changes(changed)}
         body: list[Buffer] = [self.found.body.raw]
-        if changes:
+        if changes or self._adds_usage:
             body = self.found.body.spliced(changes)
+            if self._adds_usage:
+                body = with_field(body, "stream_options", {"include_usage": True})
             headers = without(headers, b"content-encoding")
         elif b"content-encoding" in exchange.index:
             body = [self.compressed]
-        if self.rules.reads_output:
+        if self._reads_events:
             headers = self._readable(headers)
         headers = hand_on(headers, self.span)
         headers.append((b"content-length", b"%d" % sum(map(len, body))))

@@ -145,6 +145,13 @@ def _without_payloads(raw: bytes, marker: bytes, cuts: list[tuple[int, int, int,
     return b"".join(pieces)
 
 
+def with_field(pieces: Sequence[Buffer], key: str, value: Any) -> list[Buffer]:
+    """An object, given in pieces, with a further field before the others."""
+    first = memoryview(pieces[0])
+    at = bytes(first[:1_024]).index(b"{") + 1
+    return [first[:at], dumps(key) + b":" + dumps(value) + b",", first[at:], *pieces[1:]]
+
+
 _VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"')
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)

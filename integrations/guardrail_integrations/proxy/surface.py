@@ -50,6 +50,7 @@ class Surface:
     `read` finds the parts of a request's body, `answer` those of an answer's; `error` writes the
     native envelope of a refusal; `stream` makes a Stream for each streamed answer. `marker`
     stands before the base64 of pictures in bodies. Answers without text are not read.
+    `counts_on_request` says that a stream tells its usage only where `stream_options` ask for it.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Surface:
     stream: Callable[[], Stream]
     marker: bytes = b";base64,"
     answers_text: bool = True
+    counts_on_request: bool = False
 
 
 def openai_error(refusal: Refusal) -> bytes:

@@ -283,4 +283,12 @@ def strings(value: Any, name: str, path: Path) -> Iterator[tuple[str, Path, str]
             yield from strings(item, f"{name}/{index}", (*path, index))
 
 
-surface = Surface("chat", "/chat/completions", read, answer, openai_error, ChatStream)
+surface = Surface(
+    "chat",
+    "/chat/completions",
+    read,
+    answer,
+    openai_error,
+    ChatStream,
+    counts_on_request=True,
+)

@@ -39,4 +39,12 @@ class CompletionStream(ChatStream):
     kind = "text_completion"
 
 
-surface = Surface("completions", "/completions", read, answer, openai_error, CompletionStream)
+surface = Surface(
+    "completions",
+    "/completions",
+    read,
+    answer,
+    openai_error,
+    CompletionStream,
+    counts_on_request=True,
+)
