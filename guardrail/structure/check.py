@@ -34,7 +34,7 @@ def schema_detector(shape: Shape, *, mend: bool = True) -> Detector:
         shape.read("{}")
 
     by_name = frozenset({"mended"})
-    spec = Spec("schema", "1", LABELS, scope="call", by_name=by_name, window=0)
+    spec = Spec("schema", "1", LABELS, scope="call", by_name=by_name)
     return Detector(spec, run, warm)
 
 

@@ -135,7 +135,7 @@ class Constraint:
                 continue
             row.matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
             _sound(row.matcher)
-        return _BIAS_OF_BYTE[bits.view(np.uint8)].reshape(len(sequences), -1)
+        return _BIAS_OF_BYTE.take(bits.view(np.uint8), axis=0).reshape(len(sequences), -1)
 
     def _follow(self, sequences: list[list[int]]) -> None:
         """Each sequence goes on from the row that it continues: its own, or, as beams change

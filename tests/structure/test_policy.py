@@ -78,20 +78,20 @@ def test_each_label_has_its_action(schema_file: Path) -> None:
     assert strict.check(f"So: {TEXT}").action is Action.BLOCK
 
 
-def test_a_stream_does_not_wait_for_the_check(schema_file: Path) -> None:
-    sent: list[str] = []
+def test_nothing_of_a_stream_leaves_before_the_check(schema_file: Path) -> None:
+    answers = [WRONG, TEXT, WRONG, WRONG]
+    guard = Guard(policy({"file": str(schema_file)}, ask_again=1))
 
-    @Guard(policy({"file": str(schema_file)}))
+    @guard
     def stream(prompt: str) -> Iterator[str]:
-        for start in range(0, len(WRONG), 10):
-            sent.append(WRONG[start : start + 10])
-            yield sent[-1]
+        text = answers.pop(0)
+        yield from (text[start : start + 10] for start in range(0, len(text), 10))
 
-    chunks = stream("read it")
-    assert next(chunks) == WRONG[:10]
-    assert len(sent) <= 2
+    assert "".join(stream("read it")) == TEXT
+    seen: list[str] = []
     with pytest.raises(Blocked):
-        list(chunks)
+        seen.extend(stream("read it"))
+    assert seen == []
 
 
 @pytest.mark.parametrize(
