@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from pydantic import BaseModel, Field
 
 from guardrail import Blocked, ContentError, Guard, SchemaError
-from guardrail.evaluate.decoding import random_model, sample, trained_tokenizer
+from guardrail.evaluate.asking import ENDS, asked
+from guardrail.evaluate.decoding import overhead, random_model, sample, trained_tokenizer
 from guardrail.evaluate.schemas import SCHEMAS
 from guardrail.structure import shape_of
 from guardrail.testing import policy_of
@@ -137,3 +139,21 @@ def test_tokenizers_are_prepared_once_and_let_go(model: Any) -> None:
     del own
     gc.collect()
     assert len(held._tokenizers) == before
+
+
+def test_what_it_costs_is_measured(model: Any, tokenizer: Any) -> None:
+    free, slower = overhead(model, tokenizer, tokens=8, rounds=1)
+    assert free > 0
+    assert slower > 0
+
+
+@pytest.mark.slow
+def test_a_model_is_asked_freely_and_held(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path)
+    rows = dict(asked(tmp_path, 1))
+    assert rows.keys() == SCHEMAS.keys()
+    for counts in rows.values():
+        assert sum(counts[end] for end in ENDS if end != "held") == 1
+    assert sum(counts["held"] for counts in rows.values()) >= 6
