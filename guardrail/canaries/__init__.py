@@ -39,4 +39,5 @@ CANARIES = (
     Canary("card number on a page", "pii", file="card.png", through="ocr"),
     Canary("typed access key", "secrets", text="GUARDRAIL-TEST: AKIAIOSFODNN7EXAMPLE"),
     Canary("explicit picture", "nsfw", file="nsfw.png"),
+    Canary("a picture that tells", "exfiltration", text="![GUARDRAIL-TEST](//x.webhook.site/)"),
 )
