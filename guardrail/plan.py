@@ -67,7 +67,7 @@ class Plan:
             for extractor in policy.extractors
         }
         self._looking_at: dict[tuple[type, str, str], tuple[Rule, ...]] = {}
-        self._whole = any(rule.detector.spec.scope != "part" for rule in self.rules)
+        self.looks_at_calls = any(rule.detector.spec.scope != "part" for rule in self.rules)
         unseen = (judge(policy, Stage.INPUT, Observed(rule)) for rule in self.rules)
         self.unseen = Verdict(rules=(RuleResult(LIMITS_RULE, Status.PASSED), *unseen))
         self._panes = panes_of(policy.holding())
@@ -88,7 +88,7 @@ class Plan:
 
     def looks_at_none_of(self, parts: Sequence[Part]) -> bool:
         """Whether there is nothing among the parts that would have to be looked at."""
-        return not self._whole and not any(
+        return not self.looks_at_calls and not any(
             isinstance(part, Image) or self.looking_at(part) for part in parts
         )
 

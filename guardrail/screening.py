@@ -93,8 +93,10 @@ def screen(
         yield from room.wave([*room.detections(opened), *extractions])
         found = [room.as_meant(text) for text in room.texts]
     if not stopped():
-        yield from room.wave(room.extractions_beside([*texts, *opened, *found]))
-        whole = room.whole_call([*texts, *opened, *found])
+        whole: list[Use] = []
+        if plan.looks_at_calls:
+            yield from room.wave(room.extractions_beside([*texts, *opened, *found]))
+            whole = room.whole_call([*texts, *opened, *found])
         yield from room.wave([*room.detections(found), *whole])
     else:
         room.leave_out([*texts, *pictures])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from guardrail_integrations.proxy.headers import OURS, end_to_end
+from collections.abc import Collection
+
+from guardrail_integrations.proxy.headers import OURS, connection_only, end_to_end
 from guardrail_integrations.proxy.http_server import Exchange
 from guardrail_integrations.proxy.interfaces import Headers, Request, Response
 from guardrail_integrations.proxy.settings import Target
@@ -10,15 +12,17 @@ from guardrail_integrations.proxy.settings import Target
 KEYS = frozenset((b"authorization", b"x-api-key", b"api-key"))
 
 
-def upstream_headers(exchange: Exchange, target: Target) -> Headers:
+def upstream_headers(exchange: Exchange, target: Target, drop: Collection[bytes] = ()) -> Headers:
     """The request's headers as the upstream gets them: as they came, but for Host, the key where
-    one is set, and our own."""
+    one is set, our own, and those of the names in `drop`."""
     headers: Headers = []
     credential = target.credential
     key_header = target.key_header.lower().encode()
-    kept = end_to_end(exchange.headers, exchange.index.get(b"connection", b""))
-    for name, value in kept:
+    stays = connection_only(exchange.index.get(b"connection", b""))
+    for name, value in exchange.headers:
         lower = name.lower()
+        if lower in stays or lower in drop:
+            continue
         if lower == b"host":
             headers.append((name, target.authority))
         elif not (lower.startswith(OURS) or (credential is not None and lower in KEYS)):

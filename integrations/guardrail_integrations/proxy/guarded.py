@@ -298,8 +298,7 @@ class GuardedCall(AsyncCaller):
 
     def _request(self, changed: Mapping[str, Part]) -> Request:
         exchange = self.exchange
-        headers = upstream_headers(exchange, self.target)
-        headers = without(headers, b"content-length")
+        headers = upstream_headers(exchange, self.target, (b"content-length",))
         changes = {**self.prepared.changes, **self._changes(changed)}
         body: list[Buffer] = [self.found.body.raw]
         if changes or self._adds_usage:

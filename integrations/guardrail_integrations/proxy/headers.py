@@ -19,16 +19,22 @@ HOP_BY_HOP = frozenset(
         b"expect",
     )
 )
+_NEEDED = frozenset((b"host", b"content-length", b"content-type", b"content-encoding"))
 OURS = b"x-guardrail-"
 
 
-def end_to_end(headers: Headers, index_connection: bytes = b"") -> Headers:
-    """The headers that go on, in their order; those that Connection names stay behind."""
-    named: frozenset[bytes] = HOP_BY_HOP
-    if index_connection and index_connection.lower() not in (b"keep-alive", b"close"):
-        named = named | {name.strip() for name in index_connection.lower().split(b",")}
-        named = named - {b"host", b"content-length", b"content-type", b"content-encoding"}
-    return [(name, value) for name, value in headers if name.lower() not in named]
+def connection_only(connection: bytes) -> frozenset[bytes]:
+    """The names of headers that stay behind, those that Connection names among them."""
+    named = connection.lower()
+    if not named or named in (b"keep-alive", b"close"):
+        return HOP_BY_HOP
+    more = {name.strip() for name in named.split(b",")}
+    return (HOP_BY_HOP | more) - _NEEDED
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """The headers of an answer that go on, in their order."""
+    return [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
 
 
 def value_of(headers: Headers, name: bytes) -> bytes:

@@ -89,9 +89,7 @@ def read_json(raw: bytes, marker: bytes = b";base64,") -> JsonBody:
     if len(raw) > LONG:
         short = _without_payloads(raw, marker, cuts)
     try:
-        root = json.loads(
-            short.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
+        root = _DECODER.decode(short.decode("utf-8"))
     except UnicodeDecodeError:
         raise BadJson("the body is not valid UTF-8") from None
     except RecursionError:
@@ -110,6 +108,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise BadJson(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _without_payloads(raw: bytes, marker: bytes, cuts: list[tuple[int, int, int, int]]) -> bytes:

@@ -116,18 +116,20 @@ def usage_from(usage: Any) -> Usage:
     if not usage or not isinstance(usage, dict):
         return Usage()
 
-    def count(value: Any, *names: str) -> int | None:
-        for name in names:
-            found = value.get(name) if isinstance(value, dict) else None
-            if isinstance(found, int):
-                return found
-        return None
-
-    prompt = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    completion = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    return Usage(
-        count(usage, "input_tokens", "prompt_tokens"),
-        count(usage, "output_tokens", "completion_tokens"),
-        count(usage, "cache_read_input_tokens") or count(prompt, "cached_tokens"),
-        count(completion, "reasoning_tokens"),
+    get = usage.get
+    prompt = get("prompt_tokens_details") or get("input_tokens_details") or _NONE
+    completion = get("completion_tokens_details") or get("output_tokens_details") or _NONE
+    counts = (
+        get("input_tokens", get("prompt_tokens")),
+        get("output_tokens", get("completion_tokens")),
+        get("cache_read_input_tokens", _in(prompt, "cached_tokens")),
+        _in(completion, "reasoning_tokens"),
     )
+    return Usage(*[count if isinstance(count, int) else None for count in counts])
+
+
+_NONE: Mapping[str, Any] = {}
+
+
+def _in(details: Any, name: str) -> Any:
+    return details.get(name) if isinstance(details, dict) else None
