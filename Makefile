@@ -6,7 +6,7 @@ EXTRAS := paddleocr,transformers,constrained,clip,ner,proxy,pdf,redis,test,lint
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test slow lint types bench bench-streams wheel clean help
+.PHONY: demo test slow lint types bench bench-streams drawn-clip entities wheel clean help
 
 help:
 	@echo "make demo    draw some pictures and run them through a guarded call"
@@ -46,6 +46,15 @@ bench-proxy: $(TEST)/.ready
 MINUTES ?= 2
 soak: $(TEST)/.ready
 	OMP_NUM_THREADS=1 $(TEST)/bin/python -m tests.bench.soak --minutes $(MINUTES)
+
+# Trains the small CLIP of the tests anew; it takes the time that it is given, in minutes.
+drawn-clip: $(TEST)/.ready
+	OMP_NUM_THREADS=1 $(TEST)/bin/python -m tests.bench.drawn_clip.train 60
+
+entities: $(TEST)/.ready
+	$(TEST)/bin/python -m tests.bench.drawn_clip.scenes build/drawn 200 77
+	OMP_NUM_THREADS=1 $(TEST)/bin/guardrail eval entities build/drawn/pope.jsonl \
+		--policy tests/entities/drawn_clip/policy.yaml
 
 wheel: $(TEST)/.ready
 	PYTHON="$(PYTHON)" bash .ci/wheel

@@ -201,6 +201,14 @@ def cross_fitted(asked: Sequence[Asked]) -> NDArray[np.float64]:
     return chances
 
 
+def _ranking(asked: Sequence[Asked], chances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What AUC is taken of: where there is one feature, that alone orders the questions."""
+    import numpy as np
+
+    single = all(len(one.features) == 1 for one in asked)
+    return np.array([one.features[0] for one in asked]) if single else chances
+
+
 def _as_it_is(asked: Sequence[Asked], name: str, check: Any) -> NDArray[np.float64]:
     import numpy as np
 
@@ -217,6 +225,7 @@ def presence(scores: Scores, chances: NDArray[np.float64]) -> Table:
     asked = scores.of("present", *KINDS)
     kinds = np.array([one.kind for one in asked])
     pictures = np.array([one.picture for one in asked])
+    ranks = _ranking(asked, chances)
     low, high = 0.35, 0.65
     cells = []
     for kind in KINDS:
@@ -226,9 +235,7 @@ def presence(scores: Scores, chances: NDArray[np.float64]) -> Table:
         def figure(of: NDArray[np.intp], kind: str = kind) -> float:
             weight = np.bincount(of, minlength=len(scores.rows))[pictures]
             drawn = np.repeat(np.arange(len(asked)), weight)
-            return auc(
-                chances[drawn][kinds[drawn] == "present"], chances[drawn][kinds[drawn] == kind]
-            )
+            return auc(ranks[drawn][kinds[drawn] == "present"], ranks[drawn][kinds[drawn] == kind])
 
         said, truth = chances[used] >= 0.5, holds[used]
         right, found = (said & truth).sum(), said.sum()
@@ -282,11 +289,10 @@ def gain(scores: Scores, other: Scores) -> Table:
 
     def values(of: Scores) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         asked = of.of("present", *KINDS)
-        pooled = cross_fitted(asked)
         return (
             np.array([one.kind for one in asked]),
             np.array([one.picture for one in asked]),
-            pooled,
+            _ranking(asked, cross_fitted(asked)),
         )
 
     mine, theirs = values(scores), values(other)
