@@ -167,7 +167,8 @@ def _backend(
         crops,
         frozenset(scripts) if scripts else default.scripts,
     )
-    return Contrast(load_encoder(kind, model, path, threads), settings)
+    encoder = load_encoder(kind, model if path is None else path.name, path, threads)
+    return Contrast(encoder, settings)
 
 
 def _stamps(backend: str, model: str, path: Path | None, calibration: str | None) -> list[str]:

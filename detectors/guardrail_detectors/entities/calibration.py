@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,6 @@ class Calibration:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
 
 
-@lru_cache(maxsize=16)
 def read_calibration(path: Path) -> Calibration:
     """Read what `write` or `guardrail eval entities --fit` wrote; NotRun where it cannot be."""
     try:

@@ -58,6 +58,7 @@ class Contrast:
     def __init__(self, encoder: Encoder, settings: Settings) -> None:
         self._encoder, self._settings = encoder, settings
         self._distractors = [n for n in settings.distractors if encoder.knows(n)]
+        self._named = Kept[Vectors](20_000)
         self.identity = f"{encoder.identity} {settings!r}"
 
     @property
@@ -126,6 +127,9 @@ class Contrast:
 
     def _prompt(self, name: str) -> Vectors:
         """The mean of the ensemble's vectors, at length 1 (CLIP, arXiv 2103.00020, 3.1.4)."""
+        return self._named.one(name, lambda: self._ensemble(name))
+
+    def _ensemble(self, name: str) -> Vectors:
         article = "an" if name[:1] in "aeiou" else "a"
         said = [t.format(f"{article} {name}") for t in self._settings.templates]
         said = [text for text in said if self._encoder.knows(text)] or [name]

@@ -122,14 +122,7 @@ class OnnxPair:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            vision, text = (
-                next(
-                    p
-                    for p in (folder / f"{part}_model.onnx", folder / "onnx" / f"{part}_model.onnx")
-                    if p.is_file()
-                )
-                for part in ("vision", "text")
-            )
+            vision, text = _part(folder, "vision"), _part(folder, "text")
             self._vision, self._text = (
                 onnxruntime.InferenceSession(str(path), options) for path in (vision, text)
             )
@@ -141,7 +134,7 @@ class OnnxPair:
                 np.array(config[key], np.float32)[:, None, None]
                 for key in ("image_mean", "image_std")
             )
-        except (StopIteration, KeyError, TypeError, ValueError, OSError) as error:
+        except (KeyError, TypeError, ValueError, OSError) as error:
             raise NotRun(
                 f"no ONNX dual encoder in {folder.name} ({type(error).__name__})"
             ) from None
@@ -189,9 +182,21 @@ class OnnxPair:
     def _run(session: Any, given: dict[str, Any]) -> Vectors:
         names = [one.name for one in session.get_outputs()]
         flat = [n for n in names if n.endswith("_embeds")] or names[:1]
-        (vectors,) = session.run(flat, given)
+        (rows,) = {len(values) for values in given.values()}
+        whole = not isinstance(session.get_inputs()[0].shape[0], int)  # else it takes one at a time
+        batches = (
+            [given] if whole else [{k: v[r : r + 1] for k, v in given.items()} for r in range(rows)]
+        )
+        vectors = np.concatenate([session.run(flat, batch)[0] for batch in batches])
         normal: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return normal
+
+
+def _part(folder: Path, part: str) -> Path:
+    for path in (folder / f"{part}_model.onnx", folder / "onnx" / f"{part}_model.onnx"):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(part)
 
 
 @lru_cache(maxsize=4)
