@@ -46,6 +46,13 @@ def target_of(exchange: Exchange, target: Target) -> bytes:
 def streaming_request(exchange: Exchange, target: Target, limit: int) -> Request:
     """The request as it comes, its body read no faster than the upstream takes it."""
     headers = upstream_headers(exchange, target)
+    whole = exchange.whole()
+    if whole is not None:
+        if b"transfer-encoding" in exchange.index:
+            headers.append((b"content-length", b"%d" % len(whole)))
+        return Request(
+            exchange.method, target_of(exchange, target), headers, [whole] if whole else ()
+        )
     if b"transfer-encoding" in exchange.index:
         headers.append((b"transfer-encoding", b"chunked"))
         return Request(

@@ -201,6 +201,14 @@ class Exchange:
         pieces, self._pieces = self._pieces, []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def whole(self) -> bytes | None:
+        """All of the body where it has come already and nobody has taken any of it."""
+        if not self.complete or self._collects:
+            return None
+        self._collects = True
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     async def stream(self, limit: int | None = None) -> AsyncIterator[bytes]:
         """The body as it comes, read no faster than it is taken. Raises as `body` does."""
         taken = 0
