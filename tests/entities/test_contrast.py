@@ -208,12 +208,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load_encoder("open_clip", FOLDER.name, FOLDER, 1)._model  # type: ignore[attr-defined]
     options: dict[str, Any] = {"dynamo": False, "opset_version": 17}
     torch.onnx.export(
-        _Vision(model).eval(), (torch.zeros(1, 3, 64, 64),), str(folder / "vision_model.onnx"),
+        _Vision(model).eval(), (torch.zeros(1, 3, 64, 64),),
+        str(folder / "vision_model.onnx"),
         input_names=["pixel_values"], output_names=["image_embeds"],
         **options,
     )  # fmt: skip
     torch.onnx.export(
-        _Words(model).eval(), (torch.zeros(1, 16, dtype=torch.long),), str(folder / "text_model.onnx"),
+        _Words(model).eval(), (torch.zeros(1, 16, dtype=torch.long),),
+        str(folder / "text_model.onnx"),
         input_names=["input_ids"], output_names=["text_embeds"],
         dynamic_axes={"input_ids": {0: "n"}, "text_embeds": {0: "n"}}, **options,
     )  # fmt: skip

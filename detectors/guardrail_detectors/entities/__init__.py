@@ -41,7 +41,7 @@ def entities(
     synonyms: dict[str, list[str]] | None = None,
     templates: list[str] | None = None,
     distractors: list[str] | None = None,
-    crops: int = 2,
+    crops: int | None = None,
     scripts: list[str] | None = None,
     fields: list[str] | None = None,
     ignore: list[str] | None = None,
@@ -70,7 +70,8 @@ def entities(
     synonyms: of "detector", further words for a class.
     templates: sentences with {} for the entity, whose mean is its prompt.
     distractors: other things that an entity is compared with [COCO's 80].
-    crops: 1 looks at the whole picture only, 2 also at 4 tiles of it, 3 at 9 more.
+    crops: 1 looks at the whole picture only, 2 also at 4 tiles of it, 3 at 9 more [2; 3 for
+        "detector"].
     scripts: those that the text encoder knows [latin]; other text is not run.
     fields: keys of structured answers whose values name things.
     ignore: names that are never checked.
@@ -79,7 +80,8 @@ def entities(
     threads: of torch or onnxruntime, a run.
     """
     low, high = _band(abstain)
-    if crops not in (1, 2, 3):
+    tiles = crops if crops is not None else 3 if backend == "detector" else 2
+    if tiles not in (1, 2, 3):
         raise ValueError("crops: 1, 2 or 3")
     if threads < 1:
         raise ValueError("threads: must be at least 1")
@@ -100,7 +102,7 @@ def entities(
     @lru_cache(maxsize=1)
     def load() -> Check:
         made = _backend(
-            backend, model, path, named, synonyms or {}, templates, distractors, crops,
+            backend, model, path, named, synonyms or {}, templates, distractors, tiles,
             scripts, threads,
         )  # fmt: skip
         fitted = made.calibration() if calibration is None else read_calibration(Path(calibration))

@@ -1,8 +1,9 @@
 """Presence by an object detector with a fixed list of classes, given as an ONNX file.
 
 The picture is looked at whole and in overlapping tiles, and mirrored; then the best candidates of
-the thing that was asked for are cut out with what is around them and looked at again. The log-odds
-of these views are averaged (the geometric opinion pool). A word that means none of the classes is
+the thing that was asked for are cut out with what is around them, at two zooms, and looked at
+again. The log-odds of whole, tiles and zooms are averaged (the geometric opinion pool); finer tiles
+only give candidates. A word that means none of the classes is
 unknown, and the backend abstains.
 
 The file takes pictures float32 [1, 3, S, S] (BGR, 0 to 255, pasted at the top left, padded with
@@ -46,7 +47,7 @@ _PADDING = 114
 
 # Fitted to YOLOX-Nano on 96 photographs of COCO val2017, see docs/entities.md.
 DEFAULT = Calibration(
-    {"presence": Logistic((0.91,), 2.76), "count": Logistic((-6.3,), 1.8)}, abstain=(0.35, 0.65)
+    {"presence": Logistic((0.95,), 2.86), "count": Logistic((-6.3,), 1.8)}, abstain=(0.35, 0.65)
 )
 
 
@@ -117,7 +118,7 @@ class Closed:
 
     scripts = frozenset({"latin"})
 
-    def __init__(self, model: Model, words: dict[str, int], crops: int = 2) -> None:
+    def __init__(self, model: Model, words: dict[str, int], crops: int = 3) -> None:
         self._model, self._words, self._crops = model, words, crops
         self._views, self._zooms = Kept[list[Found]](200), Kept[list[float]](5_000)
         self.identity = f"detector {model.digest} {sorted(words.items())} {crops}"
@@ -149,8 +150,9 @@ class Closed:
             zoomed = self._zooms.one(
                 (image.sha256, place), lambda: self._zoomed(picture, boxes[:CANDIDATES], place)
             )
+            weighed = seen[:4]  # finer tiles give candidates only
             pairs = [
-                (one + mirrored) / 2 for one, mirrored in zip(seen[::2], seen[1::2], strict=True)
+                (one + mirror) / 2 for one, mirror in zip(weighed[::2], weighed[1::2], strict=True)
             ]
             seen = [*pairs, *zoomed]
         count = None
