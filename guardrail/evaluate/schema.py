@@ -144,8 +144,11 @@ def _decoding(samples: int, tokens: int, rounds: int) -> None:
         model = decoding.random_model(len(tokenizer), hidden=hidden, layers=layers, heads=9)
         count = sum(one.numel() for one in model.parameters()) / 1e6
         free, held = decoding.overhead(model, tokenizer, tokens=tokens, rounds=rounds)
-        told = f"{free:.1f} ms a token free, {held:.1f} held: {held / free - 1:+.1%}"
-        click.echo(f"decoding, {count:>4.0f}M parameters    {told}")
+        click.echo(
+            f"decoding, {count:>4.0f}M parameters    {free.passed:.1f} ms a token free, "
+            f"{held.passed:.1f} held: {held.passed / free.passed - 1:+.1%}, processor time "
+            f"{held.processor / free.processor - 1:+.1%}"
+        )
 
 
 def _asked(folder: Path, samples: int) -> None:
