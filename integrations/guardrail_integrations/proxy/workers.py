@@ -165,6 +165,7 @@ def _keep_memory() -> None:
 def _run(options: Options, sock: Any) -> None:
     """One process: serve on the socket until SIGTERM or SIGINT."""
     _keep_memory()
+    gc.set_threshold(50_000, 20, 50)  # a call makes hundreds of objects, and hardly any cycle
     try:
         import uvloop
 
