@@ -108,5 +108,9 @@ async def test_the_fetched_bytes_are_what_the_model_gets() -> None:
         }
         file = {"filename": "a.pdf", "file_url": store.url + "/a.pdf"}
         named = {"role": "user", "content": [{"type": "file", "file": file}]}
-        refused = await post(proxy.url, {"model": "m", "messages": [named]})
-        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "remote_content")
+        assert (await post(proxy.url, {"model": "m", "messages": [named]})).status_code == 200
+        sent = json.loads(proxy.upstream.requests[-1][1])["messages"][0]["content"][0]["file"]
+        assert sent == {
+            "filename": "a.pdf",
+            "file_data": "data:application/pdf;base64," + encoded(data),
+        }

@@ -1,6 +1,6 @@
 """The sidecar proxy: a policy in front of any model endpoint.
 
-http_server.py  bytes from clients to Exchanges, and answers back to bytes (asyncio, httptools)
+http_server.py  bytes from clients to Exchanges (exchange.py), and answers back to bytes
 app.py          which path is what: a surface, our own endpoints, anything else
 guarded.py      one guarded call: its surface, its flow, its upstream
 upstream.py     Requests to an upstream, and Responses from it

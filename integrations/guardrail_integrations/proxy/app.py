@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from guardrail import ContentError, Context, Guard
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
+from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.found import Found
 from guardrail_integrations.proxy.guarded import GuardedCall
-from guardrail_integrations.proxy.http_server import BodyLost, BodyTooLarge, Exchange
 from guardrail_integrations.proxy.interfaces import (
     Access,
     Fetcher,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from guardrail_integrations.proxy.app import Endpoint, Proxy
-    from guardrail_integrations.proxy.http_server import Exchange
+    from guardrail_integrations.proxy.exchange import Exchange
 
 M = TypeVar("M", bound="BaseModel")
 

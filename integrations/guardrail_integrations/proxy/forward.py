@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from guardrail_integrations.proxy.exchange import Exchange
 from guardrail_integrations.proxy.headers import OURS, connection_only, end_to_end
-from guardrail_integrations.proxy.http_server import Exchange
 from guardrail_integrations.proxy.interfaces import Headers, Request, Response
 from guardrail_integrations.proxy.settings import Target
 

@@ -59,7 +59,7 @@ from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
 if TYPE_CHECKING:
     from guardrail_integrations.proxy.app import Proxy, Rules
-    from guardrail_integrations.proxy.http_server import Exchange
+    from guardrail_integrations.proxy.exchange import Exchange
     from guardrail_integrations.proxy.interfaces import Upstream
     from guardrail_integrations.proxy.settings import Target
 

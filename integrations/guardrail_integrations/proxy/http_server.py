@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
 import httptools
 
-from guardrail_integrations.proxy.interfaces import Buffer, Headers
+from guardrail_integrations.proxy.exchange import HELD_BYTES, REASONS, Exchange
+from guardrail_integrations.proxy.interfaces import Headers
 
-HELD_BYTES = 256 << 10  # of a body that nobody reads, or of an answer that nobody takes
 AHEAD = 16  # requests read ahead of the one that is being answered
 MAX_HEAD = 64 << 10  # bytes of a request line and headers
 MAX_HEADERS = 200
 LINGER_S = 2.0  # an answer before the end of the request: how long the rest is read and dropped
-
-_REASONS = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
 @dataclass(frozen=True)
@@ -44,19 +41,7 @@ class Clock:
     write: float = 120.0
 
 
-class BodyTooLarge(Exception):
-    """A request's body is over the limit."""
-
-
-class BodyLost(Exception):
-    """The rest of a request's body did not come: `status` is 408 where the client was too slow,
-    400 where it sent what is not HTTP, or left."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-
-Handler = Callable[["Exchange"], Awaitable[None]]
+Handler = Callable[[Exchange], Awaitable[None]]
 
 
 @dataclass
@@ -90,215 +75,6 @@ class Listener:
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
             connection.abort()
-
-
-class Exchange:
-    """One request and the answer to it."""
-
-    __slots__ = (
-        "_chunked",
-        "_collects",
-        "_connection",
-        "_expects",
-        "_fault",
-        "_pieces",
-        "_size",
-        "_waiter",
-        "begun",
-        "bytes_out",
-        "complete",
-        "finished",
-        "headers",
-        "index",
-        "keep_alive",
-        "method",
-        "path",
-        "query",
-        "status",
-        "target",
-        "version",
-    )
-
-    def __init__(self, connection: Connection, target: bytes, headers: Headers) -> None:
-        self._connection = connection
-        self.method: bytes = connection.parser.get_method()
-        self.target = target
-        path, _, self.query = target.partition(b"?")
-        self.path = path.decode("ascii", "replace")
-        self.headers = headers
-        self.index = {name.lower(): value for name, value in headers}
-        self.version: str = connection.parser.get_http_version()
-        self.keep_alive: bool = connection.parser.should_keep_alive()
-        self._expects = self.index.get(b"expect", b"").lower() == b"100-continue"
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._collects = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._fault = 0
-        self.complete = False  # the request has come whole
-        self.begun = False  # the answer has begun
-        self.finished = False  # and is over
-        self.status = 0
-        self.bytes_out = 0
-        self._chunked = False
-
-    @property
-    def size(self) -> int:
-        """The bytes of the body that have come so far."""
-        return self._size
-
-    @property
-    def client(self) -> str:
-        """The address the request came from."""
-        peer = self._connection.transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else ""
-
-    def add(self, piece: bytes) -> None:
-        """A piece of the body has come."""
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if not self._collects and self._size > HELD_BYTES:
-            self._connection.hold(True)
-        self._wake()
-
-    def end(self) -> None:
-        """The request is complete."""
-        self.complete = True
-        self._wake()
-
-    def fail(self, status: int) -> None:
-        """The rest of the request will not come."""
-        if not self.complete:
-            self._fault = status
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _more(self) -> None:
-        if self._expects and not self.begun:
-            self._expects = False
-            self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
-        self._waiter = None
-
-    async def body(self, limit: int) -> bytes:
-        """All of the body. Raises BodyTooLarge (as early as that is known) and BodyLost."""
-        if int(self.index.get(b"content-length", b"0")) > limit:
-            raise BodyTooLarge
-        self._collects = True
-        self._connection.hold(False)
-        while not self.complete:
-            if self._size > limit:
-                raise BodyTooLarge
-            if self._fault:
-                raise BodyLost(self._fault)
-            await self._more()
-        if self._size > limit:
-            raise BodyTooLarge
-        pieces, self._pieces = self._pieces, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def whole(self) -> bytes | None:
-        """All of the body where it has come already and nobody has taken any of it."""
-        if not self.complete or self._collects:
-            return None
-        self._collects = True
-        pieces, self._pieces = self._pieces, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    async def stream(self, limit: int | None = None) -> AsyncIterator[bytes]:
-        """The body as it comes, read no faster than it is taken. Raises as `body` does."""
-        taken = 0
-        while True:
-            pieces, self._pieces = self._pieces, []
-            for piece in pieces:
-                taken += len(piece)
-                if limit is not None and taken > limit:
-                    raise BodyTooLarge
-                yield piece
-            if self._pieces:
-                continue
-            if self.complete:
-                return
-            if self._fault:
-                raise BodyLost(self._fault)
-            self._size = 0
-            self._connection.hold(False)
-            await self._more()
-
-    def start(self, status: int, headers: Headers, *, reason: bytes = b"") -> None:
-        """Begin the answer. Without a Content-Length among its headers it is sent in chunks, or
-        to a client of HTTP/1.0 until the connection closes."""
-        self._connection.transport.write(self._head(status, headers, reason))
-
-    def _head(self, status: int, headers: Headers, reason: bytes) -> bytes:
-        self.begun, self.status = True, status
-        if not self.complete or self._connection.listener.closing:
-            self.keep_alive = False
-        lines = [b"HTTP/1.1 %d %b" % (status, reason or _REASONS.get(status, b""))]
-        sized = status in (204, 304) or self.method == b"HEAD"
-        for name, value in headers:
-            lines.append(b"%b: %b" % (name, value))
-            sized = sized or name.lower() == b"content-length"
-        if not sized:
-            if self.version == "1.1":
-                self._chunked = True
-                lines.append(b"transfer-encoding: chunked")
-            else:
-                self.keep_alive = False
-        if not self.keep_alive:
-            lines.append(b"connection: close")
-        elif self.version == "1.0":
-            lines.append(b"connection: keep-alive")
-        lines.append(b"\r\n")
-        return b"\r\n".join(lines)
-
-    def write(self, data: Buffer) -> None:
-        """Send a piece of the answer's body."""
-        if not data or self.method == b"HEAD":
-            return
-        self.bytes_out += len(data)
-        if self._chunked:
-            self._connection.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
-        else:
-            self._connection.transport.write(data)
-
-    async def drain(self) -> None:
-        """Wait until the client has taken most of what was written."""
-        if self._connection.full is not None:
-            await self._connection.full
-
-    def finish(self) -> None:
-        """End the answer."""
-        self.finished = True
-        if self._chunked:
-            self._connection.transport.write(b"0\r\n\r\n")
-
-    def abort(self) -> None:
-        """Break the answer off, so that the client sees that it is not whole."""
-        self.finished = True
-        self.keep_alive = False
-        self._connection.abort()
-
-    def answer(
-        self, status: int, headers: Headers, body: bytes = b"", *, reason: bytes = b""
-    ) -> None:
-        """A whole answer at once; Content-Length must be among the headers where it applies."""
-        head = self._head(status, headers, reason)
-        self.finished = True
-        if self.method == b"HEAD" or not body:
-            self._connection.transport.write(head)
-        elif self._chunked:
-            tail = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-            self._connection.transport.write(head + tail)
-        elif len(body) < 65_536:
-            self._connection.transport.write(head + body)
-        else:
-            self._connection.transport.writelines((head, body))
-        self.bytes_out += len(body)
 
 
 class Connection(asyncio.Protocol):
@@ -487,7 +263,7 @@ class Connection(asyncio.Protocol):
             )
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-                b"connection: close\r\n\r\n%b" % (status, _REASONS[status], len(body), body)
+                b"connection: close\r\n\r\n%b" % (status, REASONS[status], len(body), body)
             )
             self.close()
 

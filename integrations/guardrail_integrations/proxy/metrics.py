@@ -19,7 +19,7 @@ from guardrail_integrations.redis import RedisCache
 if TYPE_CHECKING:
     from guardrail_integrations.proxy.app import Proxy
     from guardrail_integrations.proxy.backlog import Backlog
-    from guardrail_integrations.proxy.http_server import Exchange
+    from guardrail_integrations.proxy.exchange import Exchange
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
