@@ -201,8 +201,9 @@ class _Unroll:
         for key in ("enum", "const"):
             if key in form:
                 choices = form[key] if key == "enum" else [form[key]]
-                if any(isinstance(one, float) and abs(one) > MOST for one in choices):
-                    raise SchemaError(pointer(path), key, f"a number beyond ±{MOST} loses digits")
+                if any(isinstance(one, float) and not _exact(one) for one in choices):
+                    reason = f"a number beyond ±{MOST}, or nearer to 0 than {STEP}, loses digits"
+                    raise SchemaError(pointer(path), key, reason)
                 return form
         wanted = form.pop("format", None)
         if wanted in _FORMATS:
@@ -228,3 +229,7 @@ class _Unroll:
             if "maximum" not in form and "exclusiveMaximum" not in form:
                 form["maximum"] = MOST
         return form
+
+
+def _exact(number: float) -> bool:
+    return number == 0 or STEP <= abs(number) <= MOST

@@ -29,7 +29,7 @@ def fits(output: Any, seed: int, **options: Any) -> None:
             assert reading.label is None, (text, reading.problems)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(pairs(), st.integers(0, 10**6))
 def test_what_is_written_under_a_schema_fits_it(
     pair: tuple[dict[str, Any], Any], seed: int
@@ -171,6 +171,7 @@ def test_schemas_that_cannot_be_used(schema: dict[str, Any], said: str) -> None:
         ({"$ref": "#/$defs/x", "$defs": {"x": {"contains": {"type": "string"}}}}, "#/$defs/x: contains:"),
         ({"type": "array", "minItems": 3, "maxItems": 1}, "#: it cannot be held to: Unsatisfiable schema"),
         ({"enum": [1.5e20]}, "#: enum: a number beyond"),
+        ({"const": 1.5e-20}, "#: const: a number beyond"),
         ({"oneOf": [{"type": "integer"}, {"type": "integer", "minimum": 3}]}, "#: oneOf: forms that may overlap"),
         ({"pattern": r"a\b"}, "#: it cannot be held to: "),
     ],
