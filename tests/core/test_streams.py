@@ -242,6 +242,7 @@ PEM = (
     )
     + "\n-----END RSA PRIVATE KEY-----"
 )
+LONG = "".join(f"qR7{i * 7919:x}Zt" for i in range(150))
 VALUES = {
     "card": "4111 1111 1111 1111",
     "email": "anna.schmidt@example-mail.org",
@@ -249,6 +250,8 @@ VALUES = {
     "phone": "+1 202-555-0143",
     "token": "ghp_" + "a1B2c3D4e5F6" * 3,
     "pem": PEM,
+    "quoted": f'client_secret = "{LONG}"',
+    "element": f"<api-key>{LONG}</api-key>",
     "keyword": "Project  Nightingale",
     "regex": "ID-48213377",
     "url": "https://collect.evil.example/x?q=" + "c2VjcmV0" * 30,
@@ -295,7 +298,8 @@ def cut(text: str, points: Sequence[int]) -> list[str]:
 
 def leaks(value: str, text: str) -> bool:
     """Whether any long enough stretch of the value is in the text."""
-    bare = " ".join(value.split())
+    bare = " ".join(value.removeprefix("client_secret = ").removeprefix("<api-key>").split())
+    bare = bare.removesuffix("</api-key>").strip('"')
     return any(bare[i : i + 9] in text for i in range(len(bare) - 8))
 
 

@@ -6,7 +6,7 @@ from guardrail.detector import Detector, Spec, View
 from guardrail.verdict import Finding, Span
 from guardrail_detectors.secrets.formats import LABELS
 
-VERSION = "1"
+VERSION = "2"
 WINDOW = 384  # the longest beginning that is not known for a secret yet
 BEFORE = 512  # the longest way from a name or a command to its value
 

@@ -194,25 +194,30 @@ KEY_NAME = (
 )
 NAME_TAIL = r"(?P<t>[\w\-]{0,20})"
 
+# A quoted value that the text ends in counts too: it may be cut off, or still be coming.
 GENERIC = [
     Format(
         "PASSWORD",
-        r"(?i)" + SECRET_NAME + NAME_TAIL + ASSIGN + r"(?P<v>\"[^\"\n]{4,}\"|'[^'\n]{4,}'"
-        r"|`[^`\n]{4,}`|[^\s\"'`]{6,})",
+        r"(?i)"
+        + SECRET_NAME
+        + NAME_TAIL
+        + ASSIGN
+        + r"(?P<v>\"[^\"\n]{4,}(?:\"|$)|'[^'\n]{4,}(?:'|$)"
+        r"|`[^`\n]{4,}(?:`|$)|[^\s\"'`]{6,})",
         0.8,
         is_password,
     ),
     Format(
         "PASSWORD",
         r"(?i)\b" + SECRET_NAME + r"\s+(?:is|ist|es|est|è|é|to|was|lautet)\s*:?\s+"
-        r"(?P<v>\"[^\"\n]{4,}\"|'[^'\n]{4,}'|\S{6,})",
+        r"(?P<v>\"[^\"\n]{4,}(?:\"|$)|'[^'\n]{4,}(?:'|$)|\S{6,})",
         0.7,
         is_spoken_password,
     ),
     Format(
         "API_KEY",
-        r"(?i)" + KEY_NAME + NAME_TAIL + ASSIGN + r"(?P<v>\"[^\"\s]{8,}\"|'[^'\s]{8,}'"
-        r"|`[^`\s]{8,}`|[^\s\"'`<>]{8,})",
+        r"(?i)" + KEY_NAME + NAME_TAIL + ASSIGN + r"(?P<v>\"[^\"\s]{8,}(?:\"|$)|'[^'\s]{8,}(?:'|$)"
+        r"|`[^`\s]{8,}(?:`|$)|[^\s\"'`<>]{8,})",
         0.8,
         is_key_value,
     ),
@@ -225,7 +230,7 @@ GENERIC = [
         + r")"
         + NAME_TAIL
         + r"(?:['\"],\s{0,3}|\(|\.\w{2,12}\()"
-        r"(?P<v>\"[^\"\s]{8,}\"|'[^'\s]{8,}')",
+        r"(?P<v>\"[^\"\s]{8,}(?:\"|$)|'[^'\s]{8,}(?:'|$))",
         0.8,
         is_key_value,
     ),
@@ -242,7 +247,7 @@ GENERIC = [
     Format(
         "API_KEY",
         r"(?i)<[\w\-]{0,30}(?:" + KEY_NAME + r"|" + SECRET_NAME + r")" + NAME_TAIL + r">\s{0,20}"
-        r"(?P<v>[^\s<>]{6,})\s{0,20}</",
+        r"(?P<v>[^\s<>]{6,})(?:\s{0,20}</|$)",
         0.8,
         is_key_value,
     ),
