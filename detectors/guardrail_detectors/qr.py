@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box, Image, Region, Text
-from guardrail.detector import Extractor, Spec
+from guardrail.detector import Extractor, Ignored, Spec
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
 
 _MAX_CHARS = 20_000
+_MODERATE = 1_000  # pixels of the longer side
 
 
 def qr(*, formats: list[str] | None = None) -> Extractor:
@@ -18,34 +24,56 @@ def qr(*, formats: list[str] | None = None) -> Extractor:
     """
     _formats(tuple(formats or ()))
 
-    def run(image: Image) -> list[Text]:
-        from zxingcpp import read_barcodes
-
+    def run(image: Image) -> list[Text | Ignored]:
         wanted = _formats(tuple(formats or ()))
-        options: dict[str, Any] = {} if wanted is None else {"formats": wanted}
         lines: dict[str, tuple[Box, int]] = {}
+        ignored: list[Ignored] = []
         for frame in image.picture.sampled():
-            for code in read_barcodes(image.picture.rgb(frame=frame), **options):
-                text = code.text[:_MAX_CHARS].strip()
+            for said, box in _codes(image.picture.rgb(frame=frame), wanted):
+                text = said[:_MAX_CHARS].strip()
+                if len(said) > _MAX_CHARS:
+                    ignored.append(Ignored(f"qr: {len(said) - _MAX_CHARS} characters left unread"))
                 if text:
-                    lines.setdefault(text, (_box(code.position), frame))
+                    lines.setdefault(text, (box, frame))
         if not lines:
-            return []
+            return [*ignored]
         regions, at = [], 0
         for line, (box, frame) in lines.items():
             regions.append(Region(at, at + len(line), box, frame))
             at += len(line) + 1
         name = f"{image.name}#qr"
         joined = "\n".join(lines)
-        return [Text(joined, name, image.role, "image:qr", image.name, tuple(regions))]
+        text_part = Text(joined, name, image.role, "image:qr", image.name, tuple(regions))
+        return [text_part, *dict.fromkeys(ignored)]
 
-    spec = Spec(name="qr", version="1", reads=frozenset({"image"}), model="zxing-cpp")
+    spec = Spec(name="qr", version="2", reads=frozenset({"image"}), model="zxing-cpp")
     return Extractor(spec, run)
 
 
-def _box(position: Any) -> Box:
+def _codes(picture: Pillow.Image, wanted: Any) -> Iterator[tuple[str, Box]]:
+    """Codes of all kinds at a moderate size; in a larger picture also small QR codes.
+
+    Looking for every kind of code costs more than OCR on large pictures.
+    """
+    from zxingcpp import BarcodeFormat, read_barcodes
+
+    scale = max(1.0, max(picture.size) / _MODERATE)
+    small = picture if scale == 1 else picture.reduce(ceil(scale))
+    views = [(small, wanted, picture.width / small.width)]
+    if scale > 1:
+        views.append((picture, wanted or (BarcodeFormat.QRCode,), 1.0))
+    for view, formats, factor in views:
+        options: dict[str, Any] = {} if formats is None else {"formats": formats}
+        for code in read_barcodes(view, **options):
+            yield code.text, _box(code.position, factor)
+
+
+def _box(position: Any, factor: float) -> Box:
     corners = [position.top_left, position.top_right, position.bottom_right, position.bottom_left]
-    xs, ys = [corner.x for corner in corners], [corner.y for corner in corners]
+    xs, ys = (
+        [int(side * factor) for side in sides]
+        for sides in zip(*((c.x, c.y) for c in corners), strict=True)
+    )
     return Box(max(0, min(xs)), max(0, min(ys)), max(xs) + 1, max(ys) + 1)
 
 

@@ -27,12 +27,12 @@ Method = Literal["nearest", "centre", "bilinear", "bicubic"]
 
 SIDES = (224, 336, 448, 512, 768, 1024)  # at which common models look
 FACTORS = (2, 3, 4, 5, 6, 8)
-LEAST_FACTOR = 1.5  # weaker scalings look at so many pixels that little can be hidden
+LEAST_FACTOR = 2.0  # weaker scalings look at so many pixels that little can be hidden
 LARGEST = 1600  # pixels of the longer side beyond which no model looks
 STRONG = (12, 24)  # grey values by which a blurred difference is more than grain
 EXCESS = 0.03  # share of the picture in which it is so, and not where neighbours are looked at
 TIMES = 1.8  # so much more often than there
-MOSTLY = 0.3  # share of new characters from which all lines are given, so that none lacks its rest
+WORDY = 12  # new letters from which all lines are given, so that none lacks its rest
 MOST = 3  # scaled pictures that are read
 
 
@@ -77,7 +77,7 @@ def scaled(
             ratio = (picture.width / suspect.size[0], picture.height / suspect.size[1])
             seen_lines = [_moved(line, ratio) for line in read]
             new = [line for line in seen_lines if not is_known(line, plain)]
-            lines = seen_lines if _letters(new) >= MOSTLY * _letters(seen_lines) else new
+            lines = seen_lines if _letters(new) >= WORDY else new
         return as_text(image, lines, "scaled")
 
     spec = Spec(name="scaled", version="1", reads=frozenset({"image"}), model=reader.model)
@@ -105,29 +105,30 @@ def _suspects(grey: Array, sides: tuple[int, ...]) -> Iterator[_Suspect]:
     for size in _sizes(width, height, sides):
         source = mean if mean.shape[0] >= size[1] and mean.shape[1] >= size[0] else grey
         mean = cv2.resize(source, size, interpolation=cv2.INTER_AREA)
-        beside = cv2.blur(mean, (2, 2), anchor=(1, 1))
+        level = cv2.blur(mean, (3, 3))
+        beside = cv2.blur(level, (2, 2), anchor=(1, 1))
         corner = _shares(_scaled(grey, size, "nearest"), beside)
-        middle = _shares(_scaled(grey, size, "centre"), mean)
+        middle = _shares(_scaled(grey, size, "centre"), level)
         yield from _judged(size, "nearest", corner, middle)
         yield from _judged(size, "centre", middle, corner)
         methods: tuple[Method, ...] = ("bilinear", "bicubic")
         for method in methods:
-            between = _shares(_scaled(grey, size, method), mean)
+            between = _shares(_scaled(grey, size, method), level)
             if max(between) >= EXCESS:
                 half = (-(height // size[1] // 2 or 1), -(width // size[0] // 2 or 1))
                 moved = _scaled(np.roll(grey, half, axis=(0, 1)), size, method)
-                other = _shares(moved, cv2.blur(mean, (2, 2), anchor=(0, 0)))
+                other = _shares(moved, cv2.blur(level, (2, 2), anchor=(0, 0)))
                 yield from _judged(size, method, between, other)
 
 
 Shares = tuple[float, ...]
 
 
-def _shares(picture: Array, mean: Array) -> Shares:
-    """The shares of pixels that differ strongly from the mean, grain apart, by `STRONG`."""
+def _shares(picture: Array, level: Array) -> Shares:
+    """The shares of pixels that differ strongly from a level, grain apart, by `STRONG`."""
     import cv2
 
-    away = cv2.absdiff(cv2.blur(picture, (3, 3)), cv2.blur(mean, (3, 3)))
+    away = cv2.absdiff(cv2.blur(picture, (3, 3)), level)
     return tuple(
         cv2.countNonZero(cv2.compare(away, strong, cv2.CMP_GT)) / away.size for strong in STRONG
     )
@@ -183,7 +184,7 @@ def _pillow(pixels: Array) -> Any:
 
 
 def _letters(lines: list[Line]) -> int:
-    return sum(len(line.text) for line in lines)
+    return sum(char.isalpha() for line in lines for char in line.text)
 
 
 def _moved(line: Line, ratio: tuple[float, float]) -> Line:
