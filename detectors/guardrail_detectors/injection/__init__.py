@@ -1,64 +1,79 @@
-"""Prompt injection, by what it says: patterns over every way a text can be read.
+"""Prompt injection, by what it says and where it stands.
 
-A text is normalised and decoded (`readings`), each reading is searched for signals (`signals`),
-and the signals that stand together within a few sentences make the score (`windows`). Everything
-runs in linear time.
+A text is normalised and decoded (`readings`). Each reading is searched for known wordings
+(`signals`, `windows`) and scored by a linear model over its sentences (`linear`); where that is
+not sure, or the text came from a picture or a tool, an encoder reads it too (`encoder`). The
+evidence of each chunk of sentences makes its score (`judge`). Everything runs in linear time.
 """
 
 from __future__ import annotations
 
 from guardrail.content import Text
 from guardrail.detector import Detector, Spec, View
+from guardrail.errors import NotRun
 from guardrail.verdict import Finding, Span
-from guardrail_detectors.injection.readings import readings
-from guardrail_detectors.injection.signals import load_signals
-from guardrail_detectors.injection.windows import passages
+from guardrail_detectors.injection.encoder import load_encoder
+from guardrail_detectors.injection.judge import load_judge
+from guardrail_detectors.injection.scan import Scan
 from guardrail_detectors.overlaps import without_overlaps
 
-FLOOR = 0.2
+FLOOR = 0.00001
+SHOWN = 0.2  # below this only the highest score of a part is returned
+MAX_CHARS = 1_000_000
 
 
-def injection(*, decode: bool = True, depth: int = 3) -> Detector:
+def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> Detector:
     """Finds text that tries to give the model instructions it should not take.
 
     decode: also read what is encoded (base64, hex, rot13, URL and HTML escapes ...), reversed,
         spaced out or written in look-alike letters.
     depth: how deep encodings inside encodings are followed, from 1 to 3.
+    encoder: let the encoder read what the linear model is not sure of, and all text of pictures
+        and tools: far better, at up to 60 ms for 1 kB on one core.
 
     An instruction to the assistant is ordinary where the user typed it and an attack where it
     stands in a picture or in a tool's result, so the part's source counts. A finding's span
-    covers the sentences that made the score, in the original text.
+    covers the sentences that made the score, in the original text. Raises NotRun for a text of
+    more than a million characters.
     """
     if not 1 <= depth <= 3:
         raise ValueError("depth: from 1 to 3")
+    scan = Scan(depth if decode else 0, encoder)
 
     def run(view: View) -> list[Finding]:
-        found = []
-        for part in view.texts:
-            found += _findings(part, depth if decode else 0)
-        return found
+        return [finding for part in view.texts for finding in _findings(part, scan)]
 
     spec = Spec(
         name="injection",
-        version="1",
+        version="2",
         labels=("injection",),
         floor=FLOOR,
         threshold=0.5,
-        model="patterns 1",
+        model="patterns 2, linear 1" + (", encoder 1" if encoder else ""),
     )
-    return Detector(spec, run, load_signals)
+    return Detector(spec, run, scan.load)
 
 
-def _findings(part: Text, depth: int) -> list[Finding]:
-    trusted = part.source in ("typed", "model") and part.role != "tool"
+def _findings(part: Text, scan: Scan) -> list[Finding]:
+    if len(part.text) > MAX_CHARS:
+        raise NotRun(f"{part.name}: over {MAX_CHARS} characters; split it, or let less in")
     best: dict[tuple[int, int], float] = {}
-    for reading in readings(part.text, depth):
-        for start, end, score in passages(reading.text.text, trusted, obscured=reading.obscured):
-            if score >= FLOOR:
-                span = reading.text.span(start, end)
-                best[span] = max(best.get(span, 0.0), score)
+    for span, score in scan(part.text, source_of(part)):
+        best[span] = max(best.get(span, 0.0), score)
     kept = without_overlaps(best.items(), rank=lambda item: -item[1], span=lambda item: item[0])
+    highest = max((score for _, score in kept), default=0.0)
     return [
-        Finding("injection", "injection", round(score, 4), Span(part.name, *span))
+        Finding("injection", "injection", round(score, 5), Span(part.name, *span))
         for span, score in kept
+        if score >= SHOWN or (score == highest and score >= FLOOR)
     ]
+
+
+def source_of(part: Text) -> str:
+    """The kind of source whose thresholds a part is held to: typed, tool or image."""
+    if part.source.startswith("image"):
+        return "image"
+    return "typed" if part.source in ("typed", "model") and part.role != "tool" else "tool"
+
+
+__all__ = ["injection", "load_encoder", "load_judge", "source_of"]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from guardrail_detectors.normalise import INVISIBLE, Normalised, folded
+from guardrail_detectors.normalise import plain as as_plain
 
 MAX_PIECES = 32  # decoded pieces of one text
 MAX_DECODED = 200_000  # characters of them in all
@@ -33,16 +34,22 @@ _LEET = tuple(str.maketrans("013457@$!|", f"o{one}eastasi{one}") for one in "il"
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading; `obscured` says that somebody took pains to hide it from plain sight."""
+    """One reading, folded; `cased` is the same text with case and accents, where there is one.
+
+    `obscured` says that somebody took pains to hide it from plain sight, `decoded` that it stood
+    there as another text.
+    """
 
     text: Normalised
     obscured: bool = False
+    decoded: bool = False
+    cased: Normalised | None = None
 
 
 def readings(text: str, depth: int) -> Iterator[Reading]:
     """The readings of a text: the plain one first, decoded ones as deep as `depth`."""
     plain = folded(text)
-    yield Reading(plain)
+    yield Reading(plain, cased=as_plain(text))
     if depth == 0:
         return
     budget = [MAX_PIECES, MAX_DECODED]
@@ -203,9 +210,10 @@ _LINES: tuple[tuple[str, Decoder], ...] = (
     ("&", html.unescape),
     ("\\u", _escapes),
 )
-# Words of attacks as rot13 spells them: ignore, previous, instructions, system, prompt ...
+# Words of attacks, and common ones, as rot13 spells them: ignore, previous, the, and ...
 _ROT13 = re.compile(
-    r"\b(?:vtaber|cerivbhf|vafgehpgvbaf?|flfgrz|cebzcg|qvfertneq|sbetrg|erirny|nffvfgnag)\b",
+    r"\b(?:vtaber|cerivbhf|vafgehpgvbaf?|flfgrz|cebzcg|qvfertneq|sbetrg|erirny|nffvfgnag|gur|naq"
+    r"|ubj|lbhe?|guvf|gung|jvgu)\b",
     re.IGNORECASE,
 )
 
@@ -242,6 +250,7 @@ def _decoded(text: Normalised, depth: int, budget: list[int]) -> Iterator[Readin
         where = text.span(start, end)
         decoded = Normalised(new, (where,) * len(new))
         flat = folded(new)
-        yield Reading(Normalised(flat.text, (where,) * len(flat.text)), obscured=True)
+        lower = Normalised(flat.text, (where,) * len(flat.text))
+        yield Reading(lower, obscured=True, decoded=True, cased=decoded)
         if depth > 1:
             yield from _decoded(decoded, depth - 1, budget)

@@ -1,0 +1,88 @@
+"""Tier two: the lower half of multilingual-e5-small, fine-tuned, over chunks of whole sentences.
+
+The word rows are kept as the backbone's four-bit blocks and looked up here; the layers and the
+head are an 8-bit ONNX graph. See docs/injection-model.md for data, figures and licences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guardrail_detectors.injection.pieces import Chunk, Pieces
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+LIMIT = 128  # pieces of a chunk
+
+_FIRST, _LAST = 0, 2
+
+
+def weights(name: str) -> Path:
+    """A file of the shipped weights."""
+    return Path(str(files(__package__).joinpath("weights", name)))
+
+
+@lru_cache(maxsize=1)
+def load_pieces() -> Pieces:
+    """The shipped vocabulary, once a process."""
+    with np.load(weights("pieces.npz")) as at:
+        pieces = at["pieces"].tobytes().decode().split("\n")
+        normal = at["normal"].tobytes().decode("utf-8", "surrogatepass").split("\x00")
+        return Pieces(
+            pieces, at["scores"].tolist(), dict(zip(normal[::2], normal[1::2], strict=True))
+        )
+
+
+class Encoder:
+    """Gives each chunk a logit for holding an attack."""
+
+    def __init__(self, session: InferenceSession, rows: NDArray[np.uint8], pieces: Pieces) -> None:
+        self._session, self._rows, self._pieces = session, rows, pieces
+        self._before = {
+            typed: (_FIRST, *pieces.word("query:" if typed else "passage:"))
+            for typed in (True, False)
+        }
+
+    def logits(self, chunks: Sequence[Chunk], typed: bool) -> NDArray[np.float64]:
+        """The logit of every chunk. Each runs alone: the 8-bit layers scale what they are given
+        by its largest value, so that a chunk's logit would depend on its neighbours."""
+        return np.array([self._logit(chunk, typed) for chunk in chunks])
+
+    def _logit(self, chunk: Chunk, typed: bool) -> float:
+        ids = (*self._before[typed], *chunk.ids, _LAST)
+        words = _unpacked(self._rows[np.array([ids])])
+        mask = np.ones((1, len(ids)), np.float32)
+        (logits,) = self._session.run(None, {"words": words, "mask": mask})
+        return float(logits[0])
+
+
+def _unpacked(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Rows of numbers from blocks of one half-precision scale and 32 four-bit numbers."""
+    blocks = packed.reshape(*packed.shape[:-1], -1, 18)
+    scale = blocks[..., :2].copy().view(np.float16).astype(np.float32)
+    both = np.concatenate([blocks[..., 2:] & 15, blocks[..., 2:] >> 4], -1)
+    values: NDArray[np.float32] = (both.astype(np.float32) - 8) * scale
+    return values.reshape(*packed.shape[:-1], -1)
+
+
+@lru_cache(maxsize=1)
+def load_encoder() -> Encoder:
+    """The shipped encoder, once a process, on one thread."""
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = InferenceSession(
+        str(weights("encoder.onnx")), options, providers=["CPUExecutionProvider"]
+    )
+    rows = np.load(weights("words.npy"), mmap_mode="r")
+    return Encoder(session, rows, load_pieces())

@@ -1,0 +1,103 @@
+"""Word pieces: the most probable split of a text under a unigram vocabulary (Kudo 2018)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+SPACE = "\u2581"  # SentencePiece's mark for the start of a word
+UNKNOWN = 3
+LONGEST = 24  # characters of a piece
+
+_WORD = re.compile(r"\S{1,64}")
+_REMEMBERED = 50_000  # words whose split is kept
+
+
+class Chunk(NamedTuple):
+    """Characters `start` to `end` of a text and their pieces."""
+
+    start: int
+    end: int
+    ids: tuple[int, ...]
+
+
+class Pieces:
+    """Splits words into ids. `scores` are log probabilities, `normal` exchanges characters."""
+
+    def __init__(
+        self, pieces: Sequence[str], scores: Sequence[float], normal: Mapping[str, str]
+    ) -> None:
+        self._ids = {
+            piece: (index, score)
+            for index, (piece, score) in enumerate(zip(pieces, scores, strict=True))
+            if index > UNKNOWN
+        }
+        self._unknown = min(scores) - 10
+        self._normal = str.maketrans(dict(normal))
+        self._known: dict[str, tuple[int, ...]] = {}
+
+    def word(self, word: str) -> tuple[int, ...]:
+        """The ids of one word (no space inside)."""
+        ids = self._known.get(word)
+        if ids is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            seen = word.translate(self._normal)
+            ids = self._known[word] = tuple(self._split(SPACE + seen)) if seen else ()
+        return ids
+
+    def _split(self, text: str) -> list[int]:
+        text = text.replace(" ", SPACE)
+        best = [0.0] + [-1e30] * len(text)
+        back = [(0, UNKNOWN)] * (len(text) + 1)
+        for start in range(len(text)):
+            here = best[start]
+            if here + self._unknown > best[start + 1]:
+                best[start + 1], back[start + 1] = here + self._unknown, (start, UNKNOWN)
+            for end in range(start + 1, min(start + LONGEST, len(text)) + 1):
+                known = self._ids.get(text[start:end])
+                if known is not None and here + known[1] > best[end]:
+                    best[end], back[end] = here + known[1], (start, known[0])
+        ids: list[int] = []
+        at = len(text)
+        while at:
+            at, piece = back[at]
+            if piece != UNKNOWN or not ids or ids[-1] != UNKNOWN:  # a run of them counts once
+                ids.append(piece)
+        return ids[::-1]
+
+    def chunks(self, text: str, limit: int) -> Iterator[Chunk]:
+        """The text in chunks of whole sentences, each of at most `limit` pieces.
+
+        Only a sentence that is longer than that is cut.
+        """
+        start, end = 0, 0
+        ids: list[int] = []
+        for sentence in sentences(text):
+            words = [(m.start(), m.end(), self.word(m[0])) for m in _WORD.finditer(text, *sentence)]
+            length = sum(len(word[2]) for word in words)
+            if ids and len(ids) + length > limit:
+                yield Chunk(start, end, tuple(ids))
+                start, ids = sentence[0], []
+            for first, last, pieces in words:
+                if ids and len(ids) + len(pieces) > limit:
+                    yield Chunk(start, end, tuple(ids))
+                    start, ids = first, []
+                ids += pieces[:limit]
+                end = last
+        if ids:
+            yield Chunk(start, end, tuple(ids))
+
+
+_END = re.compile(r"[.!?]+[\"')\]]*\s+|[\u3002\uff01\uff1f\u0964]+|\n+")
+
+
+def sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Where sentences and lines start and end; together they cover the text."""
+    start = 0
+    for match in _END.finditer(text):
+        yield start, match.end()
+        start = match.end()
+    if start < len(text):
+        yield start, len(text)

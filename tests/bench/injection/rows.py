@@ -1,0 +1,285 @@
+"""Rows to train on: those the project writes itself, and those of a file of labelled texts.
+
+A generated attack knows which characters are the instruction. Everything follows from the seed.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+import pkgutil
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import quote
+
+import spacy.lang
+
+from tests.bench.injection.grammar import Grammar
+
+TYPED, TOOL = "typed", "tool"
+_UNTRUSTED_KINDS = {"indirect", "document", "ocr_document"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """`span` is where the instruction stands, None where that is the whole text or unknown."""
+
+    text: str
+    attack: bool
+    channel: str
+    kind: str
+    group: str  # what is held out together
+    lang: str = "en"
+    span: tuple[int, int] | None = None
+    weight: float = 1.0
+
+
+def _b64(section: str) -> Callable[[random.Random], str]:
+    return lambda rng: base64.b64encode(_grammar().one(section, rng).encode()).decode()
+
+
+@cache
+def _grammar() -> Grammar:
+    made: dict[str, Callable[[random.Random], str]] = {
+        "b64_attack": _b64("t_short"),
+        "b64_benign": _b64("fact"),
+        "hex_benign": lambda rng: _grammar().one("fact", rng).encode().hex(),
+        "rot_benign": lambda rng: codecs.encode(_grammar().one("fact", rng), "rot13"),
+        "url_benign": lambda rng: quote(_grammar().one("fact", rng)),
+    }
+    return Grammar(Path(__file__).parent / "text", made)
+
+
+def generated(count: int, seed: int) -> list[Row]:
+    """Rows of all kinds, each with its share."""
+    rng = random.Random(seed)
+    makers, shares = zip(*_MAKERS, strict=True)
+    return [rng.choices(makers, shares)[0](rng) for _ in range(count)]
+
+
+def _document(rng: random.Random) -> tuple[str, str]:
+    """A harmless document and its language."""
+    grammar = _grammar()
+    if rng.random() < 0.25:
+        lang = rng.choice(grammar.languages())
+        sections = [f"{lang}.doc"] * 4 + [f"{lang}.look"]
+        lines = [grammar.one(rng.choice(sections), rng) for _ in range(rng.randint(1, 6))]
+        return rng.choice([" ", "\n", "\n\n"]).join(lines), lang
+    pieces = [grammar.one("doc", rng)]
+    while rng.random() < 0.3:
+        pieces.append(grammar.one("doc", rng))
+    return "\n\n".join(pieces), "en"
+
+
+def _places(text: str) -> list[int]:
+    """Where a sentence may be put in: at the ends, after lines and after sentences."""
+    ends = [i + 1 for i in range(len(text) - 1) if text[i] == "\n" or text[i : i + 2] == ". "]
+    return [0, *ends, len(text)]
+
+
+def _inserted(rng: random.Random) -> Row:
+    """A document with an instruction to the one who reads it for somebody."""
+    grammar = _grammar()
+    text, lang = _document(rng)
+    if lang != "en" and rng.random() < 0.7:
+        order = grammar.one(f"{lang}.goal", rng)
+        if rng.random() < 0.4:
+            order = f"{grammar.one(f'{lang}.over', rng)} {order}"
+    elif rng.random() < 0.12:
+        other = rng.choice(grammar.languages())
+        order, lang = grammar.one(f"{other}.goal", rng), other
+        if rng.random() < 0.5:
+            order = f"{grammar.one(f'{other}.over', rng)} {order}"
+    else:
+        order = grammar.one("wrap", rng)
+    order = _case(rng, order)
+    place = rng.choice(_places(text))
+    if rng.random() < 0.35:
+        place = len(text)
+    before = rng.choice(["", " ", "\n", "\n\n", "\n"]) if place else ""
+    after = rng.choice([" ", "\n", "\n\n"])
+    whole = f"{text[:place]}{before}{order}{after}{text[place:]}".rstrip()
+    start = place + len(before)
+    row = Row(whole, True, TOOL, "indirect", "own/inserted", lang, (start, start + len(order)))
+    return _as_read(rng, row)
+
+
+_MISREAD = str.maketrans("lOSI", "1051")
+
+
+def _as_read(rng: random.Random, row: Row) -> Row:
+    """Sometimes as OCR reads a picture: lines broken anywhere, letters misread.
+
+    Each character stays where it is, so that the span holds.
+    """
+    chance = rng.random()
+    if chance > 0.3:
+        return row
+    width, text, since = rng.randint(22, 60), list(row.text), 0
+    for index, char in enumerate(text):
+        since = 0 if char == "\n" else since + 1
+        if char == " " and since > width:
+            text[index], since = "\n", 0
+        elif chance < 0.08 and rng.random() < 0.04:
+            text[index] = char.translate(_MISREAD)
+    return replace(row, text="".join(text))
+
+
+def _case(rng: random.Random, order: str) -> str:
+    chance = rng.random()
+    if chance < 0.06:
+        return order.upper()
+    if chance < 0.12:
+        return order.lower()
+    if chance < 0.2:
+        return order.rstrip(".")
+    return order
+
+
+def _clean(rng: random.Random) -> Row:
+    text, lang = _document(rng)
+    return _as_read(rng, Row(text, False, TOOL, "document", "own/document", lang))
+
+
+@cache
+def _sentences() -> list[tuple[str, str]]:
+    """The example sentences that spaCy (MIT) carries for its languages."""
+    found = []
+    for module in pkgutil.iter_modules(spacy.lang.__path__):
+        try:
+            examples = import_module(f"spacy.lang.{module.name}.examples")
+        except ImportError:
+            continue
+        found += [(text, module.name) for text in examples.sentences if len(module.name) == 2]
+    return found
+
+
+def _sentence(rng: random.Random) -> Row:
+    drawn = [rng.choice(_sentences())]
+    while rng.random() < 0.5:
+        drawn.append(rng.choice([pair for pair in _sentences() if pair[1] == drawn[0][1]]))
+    text, channel = " ".join(pair[0] for pair in drawn), rng.choice([TYPED, TOOL])
+    return Row(text, False, channel, "ordinary", "own/sentence", drawn[0][1])
+
+
+def _article(rng: random.Random) -> Row:
+    """A document that speaks about assistants and attacks without giving orders."""
+    grammar = _grammar()
+    facts = [grammar.one(rng.choice(["fact", "fact", "about"]), rng) for _ in range(4)]
+    return Row(" ".join(facts), False, TOOL, "document", "own/article")
+
+
+def _asked(rng: random.Random) -> Row:
+    """A question seen in a picture."""
+    text = _grammar().one(rng.choice(["benignq", "b_math", "b_trigger", "b_role"]), rng)
+    return Row(text, False, TOOL, "document", "own/asked", weight=0.5)
+
+
+def _bare(rng: random.Random) -> Row:
+    """An attack that is the whole of a picture or result."""
+    section = rng.choice(
+        ["t_override", "t_short", "t_persona", "bare", "bare", "t_leak", "t_marks"]
+    )
+    return Row(_grammar().one(section, rng), True, TOOL, "indirect", "own/bare")
+
+
+def _direct(rng: random.Random) -> Row:
+    return Row(_case(rng, _grammar().one("t_attack", rng)), True, TYPED, "direct", "own/direct")
+
+
+def _foreign_attack(rng: random.Random) -> Row:
+    grammar, lang = _grammar(), rng.choice(_grammar().languages())
+    parts = rng.choice(["over", "over goal", "leak", "q over"]).split()
+    text = " ".join(grammar.one(f"{lang}.{part}", rng) for part in parts)
+    return Row(text, True, rng.choice([TYPED, TYPED, TOOL]), "direct", "own/foreign", lang)
+
+
+def _foreign_benign(rng: random.Random) -> Row:
+    grammar, lang = _grammar(), rng.choice(_grammar().languages())
+    sections = [f"{lang}.q"] * 3 + [f"{lang}.look", f"{lang}.doc"]
+    parts = [grammar.one(rng.choice(sections), rng) for _ in range(rng.choice([1, 1, 2, 3]))]
+    return Row(" ".join(parts), False, TYPED, "ordinary", "own/foreign", lang)
+
+
+def _prompt(rng: random.Random) -> Row:
+    return Row(_case(rng, _grammar().one("t_benign", rng)), False, TYPED, "ordinary", "own/prompt")
+
+
+def _pasted(rng: random.Random) -> Row:
+    """A document with an instruction in it, pasted into the user's own request."""
+    row = replace(_inserted(rng))
+    request = _grammar().one("request", rng)
+    text = f"{request}\n\n{row.text}" if rng.random() < 0.8 else f"{row.text}\n\n{request}"
+    shift = text.index(row.text)
+    assert row.span is not None
+    span = (row.span[0] + shift, row.span[1] + shift)
+    return Row(text, True, TYPED, "indirect", "own/pasted", row.lang, span, 0.7)
+
+
+def _pasted_clean(rng: random.Random) -> Row:
+    text, lang = _document(rng)
+    request = _grammar().one("request", rng)
+    text = f"{request}\n\n{text}" if rng.random() < 0.8 else f"{text}\n\n{request}"
+    return Row(text, False, TYPED, "document", "own/pasted", lang)
+
+
+_MAKERS: list[tuple[Callable[[random.Random], Row], float]] = [
+    (_inserted, 30),
+    (_clean, 20),
+    (_article, 3),
+    (_asked, 2),
+    (_bare, 4),
+    (_direct, 18),
+    (_foreign_attack, 5),
+    (_foreign_benign, 7),
+    (_sentence, 5),
+    (_prompt, 24),
+    (_pasted, 4),
+    (_pasted_clean, 4),
+]
+
+
+def labelled(path: Path) -> Iterator[Row]:
+    """Rows of a file as `shared/data/injection/SOURCES.md` describes; requests that are only
+    harmful weigh nothing."""
+    for line in path.open(encoding="utf-8"):
+        row = json.loads(line)
+        text, kind, source = row["text"], row["kind"], row["source"]
+        attack = row["label"] == "attack"
+        weight = 0.0 if row["label"] is None else 1.0
+        channel = TOOL if kind in _UNTRUSTED_KINDS else TYPED
+        yield Row(text, attack, channel, kind, source, row["lang"], None, weight)
+
+
+def planted(rows: list[Row], count: int, seed: int) -> list[Row]:
+    """Instructions put into the harmless documents of labelled rows; they keep the group."""
+    rng = random.Random(seed)
+    grammar = _grammar()
+    carriers = [
+        row
+        for row in rows
+        if not row.attack
+        and (row.channel == TOOL or "roleplay_responses" in row.group or row.kind == "code")
+    ]
+    tasks = [
+        row.text for row in rows if row.group.startswith("self-instruct") and len(row.text) < 120
+    ]
+    found = []
+    for row in rng.choices(carriers, k=count):
+        order = grammar.one("wrap", rng) if rng.random() < 0.85 or not tasks else rng.choice(tasks)
+        if row.lang in grammar.languages() and rng.random() < 0.6:
+            order = grammar.one(f"{row.lang}.goal", rng)
+        order = _case(rng, order)
+        text = row.text[:1500]
+        place = rng.choice([*_places(text), len(text)])
+        before = rng.choice([" ", "\n"]) if place else ""
+        start = place + len(before)
+        whole = f"{text[:place]}{before}{order}{rng.choice([' ', chr(10)])}{text[place:]}".rstrip()
+        span = (start, start + len(order))
+        found.append(Row(whole, True, TOOL, "indirect", row.group, row.lang, span))
+    return found

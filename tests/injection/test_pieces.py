@@ -1,0 +1,88 @@
+"""Word pieces, chunks and hashed grams."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardrail_detectors.injection.encoder import LIMIT, load_pieces
+from guardrail_detectors.injection.grams import BITS, code_points, grams
+from guardrail_detectors.injection.linear import Linear, spans
+from guardrail_detectors.injection.pieces import Pieces, sentences
+
+SMALL = Pieces(
+    ["<s>", "<pad>", "</s>", "<unk>", "\u2581ab", "\u2581a", "b", "c", "\u2581", "a"],
+    [0, 0, 0, 0, -1, -2, -2, -3, -4, -4],
+    {"\u00aa": "a"},
+)
+any_text = st.text(st.characters(codec=None), max_size=300)
+
+
+def test_the_most_probable_split_wins() -> None:
+    assert SMALL.word("ab") == (4,)
+    assert SMALL.word("abc") == (4, 7)
+    assert SMALL.word("ba") == (8, 6, 9)
+
+
+def test_characters_are_normalised_and_unknown_ones_counted() -> None:
+    assert SMALL.word("\u00aab") == SMALL.word("ab")
+    assert SMALL.word("\u4e00") == (8, 3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(any_text, st.integers(1, 40))
+def test_chunks_hold_every_word_once(text: str, limit: int) -> None:
+    pieces = load_pieces()
+    chunks = list(pieces.chunks(text, limit))
+    assert all(0 < len(chunk.ids) <= limit for chunk in chunks)
+    covered = sorted((chunk.start, chunk.end) for chunk in chunks)
+    assert all(a[1] <= b[0] for a, b in pairwise(covered))
+    outside = "".join(text[i] for i in range(len(text)) if not _inside(i, covered))
+    assert not any(map(pieces.word, outside.split()))
+
+
+def _inside(index: int, spans: list[tuple[int, int]]) -> bool:
+    return any(start <= index < end for start, end in spans)
+
+
+def test_a_short_text_is_one_chunk() -> None:
+    (chunk,) = load_pieces().chunks("Hello there. How are you?", LIMIT)
+    assert (chunk.start, chunk.end) == (0, 25)
+
+
+@given(any_text)
+def test_sentences_cover_the_text(text: str) -> None:
+    assert "".join(text[start:end] for start, end in sentences(text)) == text
+
+
+@settings(max_examples=100, deadline=None)
+@given(any_text)
+def test_grams_stand_inside_the_text(text: str) -> None:
+    places, buckets = grams(code_points(text))
+    assert len(places) == len(buckets)
+    assert ((places >= 0) & (places < max(1, len(text)))).all()
+    assert ((buckets >= 0) & (buckets < 1 << BITS)).all()
+
+
+def test_grams_do_not_depend_on_where_they_stand() -> None:
+    alone = set(grams(code_points("ignore all"))[1])
+    assert alone <= set(grams(code_points("please ignore all of it"))[1])
+
+
+def test_a_window_is_scored_as_if_it_stood_alone() -> None:
+    rng = np.random.default_rng(0)
+    tables = rng.integers(-127, 127, (2, 1 << BITS)).astype(np.int8)
+    model = Linear(tables, 0.01, (0.5, -0.5))
+    text = "one two three. four five six. seven eight."
+    windows = model.windows(text, typed=False)
+    whole = np.flatnonzero((windows.starts == 0) & (windows.ends == len(text)))[0]
+    places, buckets = grams(code_points(text))
+    expected = tables[1][buckets].sum() * 0.01 / np.sqrt(len(places)) - 0.5
+    assert abs(windows.logits[whole] - expected) < 1e-9
+
+
+def test_long_sentences_are_cut() -> None:
+    assert max(end - start for start, end in spans("a" * 30_000)) <= 12_000
