@@ -15,6 +15,7 @@ from guardrail_detectors.injection.readings import Reading, readings
 from guardrail_detectors.injection.signals import load_signals
 from guardrail_detectors.injection.windows import passages
 
+FEW = 4  # chunks; the highest of many reaches any score by chance
 MOST_READ = 24  # chunks of one text that the encoder reads: those with the highest scores so far
 
 KNOWN = 0.6  # score of a wording that counts as an attack where somebody took pains to hide it
@@ -62,7 +63,8 @@ class Scan:
             found.sort(key=lambda pair: -pair[1])
             low, high = judge.sure
             unsure = [c for c, score in found if not typed or score >= low][:MOST_READ]
-            if unsure and not (typed and found[0][1] > high):
+            sure = typed and found[0][1] > high and len(found) <= FEW
+            if unsure and not sure:
                 read = self.read(unsure, typed)
                 scored = [(c, judge.score(c.evidence, source)) for c in read]
                 found = scored + [pair for pair in found if pair[0] not in set(unsure)]
