@@ -8,14 +8,17 @@ evidence of each chunk of sentences makes its score (`judge`). Everything runs i
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
 from guardrail.content import Text
 from guardrail.detector import Detector, Spec, View
 from guardrail.errors import NotRun
 from guardrail.verdict import Finding, Span
-from guardrail_detectors.injection.encoder import load_encoder
-from guardrail_detectors.injection.judge import load_judge
-from guardrail_detectors.injection.scan import Scan
 from guardrail_detectors.overlaps import without_overlaps
+
+if TYPE_CHECKING:
+    from guardrail_detectors.injection.scan import Scan
 
 FLOOR = 0.00001
 SHOWN = 0.2  # below this only the highest score of a part is returned
@@ -38,9 +41,10 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
     """
     if not 1 <= depth <= 3:
         raise ValueError("depth: from 1 to 3")
-    scan = Scan(depth if decode else 0, encoder)
+    followed = depth if decode else 0
 
     def run(view: View) -> list[Finding]:
+        scan = _scan(followed, encoder)
         return [finding for part in view.texts for finding in _findings(part, scan)]
 
     spec = Spec(
@@ -51,7 +55,14 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
         threshold=0.5,
         model="patterns 2, linear 1" + (", encoder 1" if encoder else ""),
     )
-    return Detector(spec, run, scan.load)
+    return Detector(spec, run, lambda: _scan(followed, encoder).load())
+
+
+@lru_cache
+def _scan(depth: int, encoder: bool) -> Scan:
+    from guardrail_detectors.injection.scan import Scan
+
+    return Scan(depth, encoder)
 
 
 def _findings(part: Text, scan: Scan) -> list[Finding]:
@@ -74,6 +85,3 @@ def source_of(part: Text) -> str:
     if part.source.startswith("image"):
         return "image"
     return "typed" if part.source in ("typed", "model") and part.role != "tool" else "tool"
-
-
-__all__ = ["injection", "load_encoder", "load_judge", "source_of"]

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from math import exp, log
+from math import exp, inf, log
 
-# A wording of this score is an attack, unless the encoder's logit is clear about the contrary.
-KNOWN, DENIED = 0.75, -1.0
+# A wording of the first score is an attack, unless the encoder's logit is under the second. Of
+# 948 harmless texts of sources held out none has such a wording, of 677 attacks 307.
+KNOWN = ((0.75, -1.0), (0.9, -3.0))
+STEEP, MIDDLE = 4.0, 0.55  # a wording of 0.75 makes a score of 0.69, one of 0.9 makes 0.8
 
 SOURCES = ("typed", "tool", "image")
 
@@ -49,10 +51,11 @@ class Judge:
 
     def score(self, evidence: Evidence, source: str) -> float:
         """A score in [0, 1]."""
+        read = inf if evidence.encoder is None else evidence.encoder
         weights = (self.quick if evidence.encoder is None else self.full)[source]
         logit = weights[0] + sum(w * v for w, v in zip(weights[1:], evidence.values(), strict=True))
-        if evidence.patterns >= KNOWN and (evidence.encoder is None or evidence.encoder > DENIED):
-            logit = max(logit, evidence.patterns - 0.5)
+        if any(evidence.patterns >= known and read > denied for known, denied in KNOWN):
+            logit = max(logit, STEEP * (evidence.patterns - MIDDLE))
         return 1 / (1 + exp(-max(-30.0, min(30.0, logit))))
 
 

@@ -96,7 +96,8 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
             return
     windows = linear_model.windows(text, typed)
     # Both texts stand for the same original, so places are compared there.
-    places = [reading.text.span(s, e) for s, e in zip(windows.starts, windows.ends, strict=True)]
+    ends = zip(windows.starts.tolist(), windows.ends.tolist(), strict=True)
+    places = [reading.text.span(start, end) for start, end in ends]
     middles = np.array([(s + e) / 2 for s, e in places])
     bounds = [cased.span(chunk.start, chunk.end) for chunk in chunks]
     marks = [(reading.text.span(s, e), score) for s, e, score in found]

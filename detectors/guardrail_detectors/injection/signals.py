@@ -247,6 +247,21 @@ SIGNALS: tuple[Signal, ...] = (
         ),
     ),
     Signal(
+        "misreport",
+        0.3,
+        0.8,
+        (
+            r"\b(?:do\s*not|don'?t|never)\s*(?:mention|describe|acknowledge|discuss|talk\s*about|refer\s*to|report)"
+            r"[^.!?\n]{0,60}(?:in|of|from|on)\s*(?:this|the)\s*(?:image|picture|photo|page|document|screenshot|text|e-?mail)",
+            r"\b(?:do\s*not|don'?t|never)\s*(?:mention|describe|acknowledge|discuss|talk\s*about|refer\s*to)[^!?\n]{0,90}\binstead\b",
+            r"\binstead\s*,\s*(?:say|mention|print|describe|answer|reply|respond|tell|claim|output|reveal)",
+            rf"\b{_ASSISTANT}\s*(?:reading|viewing|seeing|scanning|looking\s*at|analy[sz]ing)\s*(?:this|the)",
+            r"\bsay\s*nothing\s*(?:about|of)\s*(?:this|the)\b",
+            r"\b(?:print|mention|reveal|output|say|tell|display)\s*(?:out\s*)?(?:me\s*)?the\s*"
+            r"(?:password|secret\s*(?:key|code|word)|api\s*key|access\s*code)\b",
+        ),
+    ),
+    Signal(
         "exfiltrate",
         0.4,
         0.78,
