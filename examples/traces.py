@@ -8,6 +8,9 @@ It prints:
     guardrail input redact
     apply_guardrail secrets output
     apply_guardrail pii output
+    apply_guardrail system_prompt *
+    apply_guardrail exfiltration *
+    apply_guardrail obeyed *
     guardrail output allow
     chat local-vlm redact
 """

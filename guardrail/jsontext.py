@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _BEGIN = re.compile(r'\s*(?:[\[\s]*\{\s*(?:["}]|$)|\[\s*")')
-_SCALAR = re.compile(r"-?\d[\d.eE+\-]*|true|false|null")
+# Python's writer makes NaN and Infinity, which no standard knows.
+_SCALAR = re.compile(r"-?(?:\d[\d.eE+\-]*|Infinity)|NaN|true|false|null")
 ESCAPE = r'\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])'
 _ESCAPE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|" + ESCAPE)
 _REST = re.compile(r'(?:[^"\\]|\\.?)*', re.DOTALL)

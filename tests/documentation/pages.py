@@ -38,11 +38,13 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARYING = [
     (r"gr_[0-9a-f]+", "gr_ID"),
     (r"\b1/[\d.]+/[\d.]+", "VERSION"),
+    (r" after \d[\d.]* ms of loading", ""),
     (r"\d[\d.]* ms", "N ms"),
     (r"\d+ bytes", "N bytes"),
     (r"sha256 [0-9a-f]+", "sha256 HEX"),
     (r"'sha256': '[0-9a-f]+'", "'sha256': 'HEX'"),
     (r"\((\d+, )+\d+\)", "(BOX)"),
+    (r"(?<=│) +\d+\.\d+ +(?=│)", " N "),
     (r"\b[01]\.\d+", "SCORE"),
     (r"\b\d+\.\d\b", "N"),
     (r"[ ─━]+", " "),
