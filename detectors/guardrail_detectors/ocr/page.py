@@ -10,7 +10,8 @@ from typing import Literal
 
 from guardrail.content import Box, Image, Region, Text
 
-ALIKE = 0.8  # share of characters in common of two readings of one line
+ALIKE, HALF = 0.8, 0.5  # shares of characters in common: of one line, and of a blurred copy
+CLEAR = 0.93  # confidence of a line that is no blurred copy
 
 Way = Literal["level", "over", "down", "up", "mirrored"]
 
@@ -65,17 +66,18 @@ def is_covered(box: Box, lines: Iterable[Line]) -> bool:
 
 
 def is_known(line: Line, others: Iterable[Line]) -> bool:
-    """Whether another view of the same place says the same, or can be read at least as well."""
+    """Whether another view of the same place says the same, or this one is a blurred copy of it."""
     said = line.text.casefold()
-    return any(
-        known.frame == line.frame
-        and (is_covered(line.box, [known]) or is_covered(known.box, [line]))
-        and (
-            known.confidence >= line.confidence
-            or SequenceMatcher(None, said, known.text.casefold(), False).ratio() >= ALIKE
-        )
-        for known in others
-    )
+    for known in others:
+        if known.frame != line.frame:
+            continue
+        if not (is_covered(line.box, [known]) or is_covered(known.box, [line])):
+            continue
+        alike = SequenceMatcher(None, said, known.text.casefold(), False).ratio()
+        blurred = known.confidence >= line.confidence and (alike >= HALF or line.confidence < CLEAR)
+        if alike >= ALIKE or blurred:
+            return True
+    return False
 
 
 def as_text(image: Image, lines: Iterable[Line], source: str = "ocr") -> list[Text]:

@@ -31,6 +31,7 @@ LEAST_FACTOR = 2.0  # weaker scalings look at so many pixels that little can be 
 LARGEST = 1600  # pixels of the longer side beyond which no model looks
 STRONG = (12, 24)  # grey values by which a blurred difference is more than grain
 EXCESS = 0.03  # share of the picture in which it is so, and not where neighbours are looked at
+EXCESS_NEAREST = 0.05  # the same for nearest neighbour, in which fine print jitters by itself
 TIMES = 1.8  # so much more often than there
 WORDY = 12  # new letters from which all lines are given, so that none lacks its rest
 MOST = 3  # scaled pictures that are read
@@ -137,7 +138,8 @@ def _shares(picture: Array, level: Array) -> Shares:
 def _judged(size: tuple[int, int], method: Method, here: Shares, beside: Shares) -> list[_Suspect]:
     pairs = zip(here, beside, strict=True)
     excess = max((a - b for a, b in pairs if a >= TIMES * b), default=0.0)
-    return [_Suspect(size, method, excess)] if excess >= EXCESS else []
+    least = EXCESS_NEAREST if method == "nearest" else EXCESS
+    return [_Suspect(size, method, excess)] if excess >= least else []
 
 
 def _sizes(width: int, height: int, sides: tuple[int, ...]) -> list[tuple[int, int]]:
