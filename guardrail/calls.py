@@ -76,13 +76,15 @@ class _FunctionCall:
         )
         call = Call(self.reading.content, self._context(args, kwargs), self._parameters())
         self.span = guard.telemetry.start(call)
-        self.emit: Callable[[Record], None] = functools.partial(guard.emit, span=self.span)
         self.flow = guarded(guard.plan, call)
         self.value: Any = None
         self.answer: Answer | None = None
         self.kept: dict[int, Any] = {}
         self.taken = 0
         self.typed = self._typed()
+
+    def emit(self, record: Record) -> None:
+        self.guard.emit(record, self.span)
 
     def _typed(self) -> TypedAnswer | None:
         if self.options.output is None:

@@ -299,8 +299,9 @@ OPENED = object()  # yielded by the drivers once a stream is open, before any of
 class Caller:
     """The caller's side of a flow: where its record goes, and, for a whole call, its model."""
 
-    def __init__(self, emit: Callable[[Record], None]) -> None:
-        self.emit = emit
+    def emit(self, record: Record) -> None:
+        """Hand the record of the call on; called once."""
+        raise TypeError("this call has no sink")
 
     def ask(self, changed: Mapping[str, Part]) -> Reply | None:
         """Call the model with these parts exchanged; None says that the answer is a stream."""
@@ -321,8 +322,9 @@ class Caller:
 class AsyncCaller:
     """The same on an event loop."""
 
-    def __init__(self, emit: Callable[[Record], None]) -> None:
-        self.emit = emit
+    def emit(self, record: Record) -> None:
+        """See Caller."""
+        raise TypeError("this call has no sink")
 
     async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
         """See Caller."""
@@ -451,9 +453,25 @@ async def _cancelled(asking: asyncio.Future[Any] | None) -> None:
         asking.exception()
 
 
+class _Sink(Caller):
+    def __init__(self, deliver: Callable[[Record], None]) -> None:
+        self._deliver = deliver
+
+    def emit(self, record: Record) -> None:
+        self._deliver(record)
+
+
+class _AsyncSink(AsyncCaller):
+    def __init__(self, deliver: Callable[[Record], None]) -> None:
+        self._deliver = deliver
+
+    def emit(self, record: Record) -> None:
+        self._deliver(record)
+
+
 def play(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
     """Play a flow that asks no model."""
-    steps = run(flow, runner, Caller(emit))
+    steps = run(flow, runner, _Sink(emit))
     while True:
         try:
             next(steps)
@@ -464,7 +482,7 @@ def play(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
 async def aplay(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
     """The same on an event loop."""
     ended: list[Outcome] = []
-    async for _ in arun(flow, runner, AsyncCaller(emit), ended.append):
+    async for _ in arun(flow, runner, _AsyncSink(emit), ended.append):
         pass
     return ended[0]
 

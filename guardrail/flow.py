@@ -14,7 +14,6 @@ A flow is a generator: it yields what it needs (see `steps`) and is sent the ans
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from guardrail.asking import asked_text, with_note
 from guardrail.content import Call, Content, Part, Reply, Usage
 from guardrail.detector import Stage
 from guardrail.harden import Hardened, harden
+from guardrail.ids import record_id
 from guardrail.plan import Pane, Plan
 from guardrail.policy import Failure, Mode
 from guardrail.record import Record, StageRecord
@@ -34,7 +34,7 @@ from guardrail.verdict import Verdict
 from guardrail.watch import look
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Outcome:
     """How a call ended. `changed` holds the parts of the answer that were edited."""
 
@@ -90,7 +90,7 @@ def _guarded(book: _Book) -> Generator[Step, Any, Screened]:
             yield Cancel()
         return screened
     content, changed = book.harden(screened)
-    prompt = asked_text(content)
+    prompt = asked_text(content) if book.plan.asks_again else None
     while True:
         if overlaps:
             reply, overlaps = (yield from book.wait()), False
@@ -159,7 +159,7 @@ class _Book:
 
     def __init__(self, plan: Plan, call: Call, decided: Decided | None = None) -> None:
         self.plan, self.call, self.decided = plan, call, decided
-        self.id = f"gr_{secrets.token_hex(8)}"
+        self.id = record_id()
         self.started = time.time_ns()
         self.stages: list[StageRecord] = []
         self.asks: list[tuple[int, int]] = []

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardrail.cache import Digester
-from guardrail.content import Context, Image, Part
+from guardrail.content import Context, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Stage, Window
-from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, judge
+from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, decide
 from guardrail.verdict import RuleResult, Status, Verdict
 
 MAX_KINDS = 1_000  # of parts, by role and source, whose rules are remembered
@@ -27,22 +27,31 @@ class Pane:
     before: int = 0
 
 
+@dataclass(frozen=True)
+class Glance:
+    """For texts that only inline checks look at: the rules of each, and the verdict where they
+    find nothing."""
+
+    rules: tuple[tuple[Rule, ...], ...]
+    verdict: Verdict
+
+
 class Loading:
     """Loads what a plug-in needs, once; threads that come meanwhile wait."""
 
     def __init__(self, warm: Callable[[], object]) -> None:
         self._warm = warm
-        self._done = False
+        self.done = False
         self._lock = threading.Lock()
 
     def __call__(self) -> None:
         """Load; where that fails, the next call tries again."""
-        if self._done:
+        if self.done:
             return
         with self._lock:
-            if not self._done:
+            if not self.done:
                 self._warm()
-                self._done = True
+                self.done = True
 
 
 class Plan:
@@ -67,9 +76,9 @@ class Plan:
             for extractor in policy.extractors
         }
         self._looking_at: dict[tuple[type, str, str], tuple[Rule, ...]] = {}
+        self._glances: dict[tuple[tuple[type, str, str], ...], Glance | None] = {}
+        self.asks_again = any(rule.ask_again for rule in self.rules)
         self.looks_at_calls = any(rule.detector.spec.scope != "part" for rule in self.rules)
-        unseen = (judge(policy, Stage.INPUT, Observed(rule)) for rule in self.rules)
-        self.unseen = Verdict(rules=(RuleResult(LIMITS_RULE, Status.PASSED), *unseen))
         self._panes = panes_of(policy.holding())
 
     def looking_at(self, part: Part) -> tuple[Rule, ...]:
@@ -86,11 +95,30 @@ class Plan:
                 self._looking_at[kind] = rules
         return rules
 
-    def looks_at_none_of(self, parts: Sequence[Part]) -> bool:
-        """Whether there is nothing among the parts that would have to be looked at."""
-        return not self.looks_at_calls and not any(
-            isinstance(part, Image) or self.looking_at(part) for part in parts
-        )
+    def glance_of(self, parts: Sequence[Part]) -> Glance | None:
+        """What there is to look at in texts that only inline checks see; None for any others."""
+        shape = tuple([(type(part), part.role, part.source) for part in parts])
+        if shape in self._glances:
+            return self._glances[shape]
+        rules = tuple(self.looking_at(part) for part in parts)
+        looking = {rule.id: rule for of_one in rules for rule in of_one}
+        if self.looks_at_calls or any(isinstance(part, Image) for part in parts):
+            glance = None
+        elif not all(rule.detector.spec.inline for rule in looking.values()):
+            glance = None
+        elif not all(self.loading[id(rule.detector)].done for rule in looking.values()):
+            return None  # the first call loads, and is timed, apart
+        else:
+            observed = [Observed(rule, looked_at=rule.id in looking) for rule in self.rules]
+            passed = RuleResult(LIMITS_RULE, Status.PASSED)
+            glance = Glance(rules, decide(self.policy, Stage.INPUT, observed, [passed]))
+        if len(self._glances) < MAX_KINDS:
+            self._glances[shape] = glance
+        return glance
+
+    def digest(self, part: Text) -> str:
+        """The keyed digest of a text that a record keeps."""
+        return self.digester.of(part.text).hex()
 
     @property
     def holds_output(self) -> bool:

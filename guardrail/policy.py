@@ -324,8 +324,6 @@ def judge(policy: Policy, stage: Stage, observed: Observed, asked: int | None = 
         return RuleResult(rule.id, Status.SKIPPED, reason=reason)
     if not (observed.findings or observed.failures or observed.skipped):
         return rule.passed
-    if not (observed.findings or observed.failures or observed.skipped):
-        return RuleResult(rule.id, Status.PASSED)
     status, action, reason = Status.PASSED, Action.ALLOW, ""
     label, score, threshold = None, None, None
     over: list[Finding] = []

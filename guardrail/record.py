@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from guardrail.verdict import Action, Area, Finding, RuleResult, Status, Verdict
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class PartFacts:
     """A part of a call as a record keeps it. `digest` is the sha256 of a picture's bytes, or the
     keyed digest of a text, which means nothing outside the process or without its key."""
@@ -64,7 +64,7 @@ class CheckRun:
         return self.loading_ns / 1e6
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class StageRecord:
     """One screened stage."""
 
@@ -132,7 +132,7 @@ class Record:
                 "digest": self.policy_digest,
                 "file": self.policy_file,
             },
-            "context": {k: v for k, v in vars(self.context).items() if v is not None},
+            "context": _present(vars(self.context)),
             "started_ns": self.started_ns,
             "ms": round(self.ms, 3),
             "stages": [_stage(stage, self.lines or {}) for stage in self.stages],
@@ -142,7 +142,7 @@ class Record:
             else {
                 "ms": round((self.model_ns[1] - self.model_ns[0]) / 1e6, 3),
                 "asks": [round((end - start) / 1e6, 3) for start, end in self.asks],
-                "usage": {k: v for k, v in vars(self.usage).items() if v is not None},
+                "usage": _present(vars(self.usage)),
                 "finish_reason": self.finish_reason,
                 "cut_off": self.cut_off,
                 "name": self.response_model,
@@ -188,6 +188,10 @@ def finding_dict(finding: Finding) -> dict[str, Any]:
     return row
 
 
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def _hardened(hardened: Hardened | None) -> dict[str, Any] | None:
     if hardened is None:
         return None
@@ -228,7 +232,7 @@ def _stage(stage: StageRecord, lines: Mapping[str, int | None]) -> dict[str, Any
         "action": str(stage.verdict.action),
         "ask_again": stage.verdict.ask_again,
         "reason": stage.verdict.reason,
-        "parts": [{k: v for k, v in vars(part).items() if v is not None} for part in stage.parts],
+        "parts": [_present(asdict(part)) for part in stage.parts],
         "checks": [
             {
                 "name": run.name,

@@ -15,6 +15,7 @@ from typing import Any
 from guardrail.content import Call, Content, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Ignored, Stage, View
 from guardrail.edit import apply
+from guardrail.glance import INLINE_CHARS, glance
 from guardrail.jsontext import Unescaped, is_json, unescaped
 from guardrail.plan import Plan
 from guardrail.policy import LIMITS_RULE, PAGE, Failure, Mode, Observed, Policy, Rule, decide
@@ -24,13 +25,12 @@ from guardrail.steps import Job, Result, Run, Step
 from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
 
 MAX_REASONS = 5  # of what one extractor ignored, in the record
-INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 STOPPED = "the call had already stopped"
 OUT_OF_SCOPE = "the policy's scope does not cover this call"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Screened:
     """A screened stage: its record, and the parts its edits change."""
 
@@ -68,10 +68,8 @@ def screen(
         return Screened(StageRecord(stage, started, time.time_ns(), facts_of, (), verdict), content)
 
     broken = [*failures, *_over_limits(plan.policy, content)]
-    if not broken and plan.looks_at_none_of(content.parts):
-        facts_of = tuple(_facts(plan, part, None) for part in content.parts)
-        ended = time.time_ns()
-        return Screened(StageRecord(stage, started, ended, facts_of, (), plan.unseen), content)
+    if not broken and (seen := glance(plan, stage, content.parts, started)) is not None:
+        return Screened(seen, content)
 
     room = Room(plan, stage, call, asked=asked)
     room.broken += broken
@@ -505,7 +503,7 @@ def _check_run(job: Job, stage: Stage, result: Result) -> CheckRun:
 
 def _facts(plan: Plan, part: Part, picture: Mapping[str, Any] | None) -> PartFacts:
     if isinstance(part, Text):
-        return facts(part, plan.digester.of(part.text).hex())
+        return facts(part, plan.digest(part))
     known = dict(picture or {})
     digest = known.pop("sha256", None) or part.sha256
     return facts(part, digest, known or None)

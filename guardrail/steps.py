@@ -51,14 +51,14 @@ class Result:
     cached: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Run:
     """Do these jobs, side by side; the answer is a tuple of Results in the same order."""
 
     jobs: tuple[Job, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Ask:
     """Call the model with these parts exchanged. The answer is a Reply, or None for a stream."""
 
@@ -86,7 +86,7 @@ class Next:
     """Take the next chunk of the stream; the answer is a Delta, or None at the end."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Release:
     """Hand chunk `index` to the caller, with its texts exchanged where `texts` names them."""
 
@@ -94,7 +94,7 @@ class Release:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Emit:
     """The call is over: hand the record to the sinks."""
 

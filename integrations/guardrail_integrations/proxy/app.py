@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from guardrail import ContentError, Context, Guard
 from guardrail_integrations.proxy.backlog import Backlog
@@ -33,6 +34,7 @@ from guardrail_integrations.proxy.surfaces import surface_of
 Endpoint = Callable[["Proxy", Exchange], Awaitable[None]]
 
 _log = logging.getLogger("guardrail.proxy")
+MAX_ROUTES = 1_000  # of paths and models, whose upstream is remembered
 _SAFE = (b"GET", b"HEAD", b"OPTIONS", b"DELETE")
 _FAULT_STATUS = {"unreachable": 502, "closed": 502, "garbage": 502, "timeout": 504, "busy": 503}
 
@@ -72,6 +74,7 @@ class Proxy:
         self.draining = False
         self.ready = True
         self.readiness = Readiness()
+        self._route = lru_cache(MAX_ROUTES)(self._find_route)
         self._codes: dict[int, str] = {}
         self._calls: dict[int, GuardedCall] = {}
 
@@ -226,7 +229,7 @@ class Proxy:
         finally:
             response.close()
 
-    def _route(self, path: str, model: str | None) -> str:
+    def _find_route(self, path: str, model: str | None) -> str:
         for route in self.settings.routes:
             if route.fits(path, model):
                 return route.upstream
@@ -235,18 +238,11 @@ class Proxy:
     def context(self, exchange: Exchange, model: str | None) -> Context:
         """Whose call it is, by its headers."""
 
-        def said(header: str) -> str | None:
-            value = exchange.index.get(header.lower().encode())
-            return value.decode("utf-8", "replace")[:200] if value else None
-
-        settings = self.settings
-        return Context(
-            exchange.path,
-            said(settings.tenant_header),
-            said(settings.user_header),
-            said(settings.session_header),
-            model,
-        )
+        whose = [exchange.index.get(header) for header in self.settings.whose]
+        tenant, user, session = [
+            value.decode("utf-8", "replace")[:200] if value else None for value in whose
+        ]
+        return Context(exchange.path, tenant, user, session, model)
 
     def _refuse(
         self,

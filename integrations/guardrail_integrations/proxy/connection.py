@@ -29,6 +29,7 @@ HIGH_WATER = 256 * 1024  # bytes of an answer kept unread before the upstream is
 TOGETHER = 64 * 1024  # head and body up to this size leave in one write
 SLICE = 256 * 1024  # bytes of a large body written before its progress is looked at
 MAX_FIELDS = 500
+FRESH_S = 0.05
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _TARGET = re.compile(rb"[!-~\x80-\xff]+")
@@ -289,12 +290,14 @@ class Connection(asyncio.Protocol):
 
         The socket itself is asked, as the event loop may not have seen its end yet; this is what
         makes sure that a request is only written to a connection which is open at that moment.
+        One that has just answered is not asked: no server ends it for being idle yet.
         """
         if self._gone or self._transport.is_closing():
             return False
-        if self.loop.time() - self.idle_since > keep_s:
+        idle = self.loop.time() - self.idle_since
+        if idle > keep_s:
             return False
-        return self._peek is None or not self._peek.poll(0)
+        return self._peek is None or idle < FRESH_S or not self._peek.poll(0)
 
     async def exchange(self, request: Request) -> Answer:
         """Send a request and wait for the head of its answer; see interfaces.Upstream.send."""

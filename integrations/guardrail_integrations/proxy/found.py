@@ -247,6 +247,16 @@ class Found:
         }
 
 
+class Told(Found):
+    """Keeps only what an answer tells of itself, for one whose texts no rule looks at."""
+
+    def text(self, value: Any, path: Path, role: Role = "user", source: str = "typed") -> None:
+        """See Found."""
+
+    def rest(self, value: Any, path: Path, role: Role = "user", source: str = "typed") -> None:
+        """See Found."""
+
+
 def name_of(path: Path) -> str:
     """The name of the part at a path."""
     return "/".join(map(str, path))

@@ -31,7 +31,7 @@ from guardrail.hosting import (
 )
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.forward import target_of, upstream_headers
-from guardrail_integrations.proxy.found import Found, Remote, media_type
+from guardrail_integrations.proxy.found import Found, Remote, Told, media_type
 from guardrail_integrations.proxy.headers import (
     end_to_end,
     readable_encodings,
@@ -112,16 +112,16 @@ class GuardedCall(AsyncCaller):
             and not found.body.root.get("stream_options")
         )
         self._reads_events = rules.reads_output or self._adds_usage
-        guard = rules.guard
+        telemetry = rules.guard.telemetry
         self.call = Call(Content(), context, found.parameters)
         self.span = None
-        if guard.telemetry.listens:
-            self.span = guard.telemetry.start(self.call, parent_of(exchange.index))
-        super().__init__(functools.partial(self._emit, guard.emit))
+        if telemetry.listens:
+            self.span = telemetry.start(self.call, parent_of(exchange.index))
 
-    def _emit(self, deliver: Any, record: Record) -> None:
+    def emit(self, record: Record) -> None:
+        """See drive.Caller."""
         self.record = record
-        work = functools.partial(deliver, record, span=self.span)
+        work = functools.partial(self.rules.guard.emit, record, self.span)
         if self.proxy.backlog is None:
             work()
         else:
@@ -359,7 +359,8 @@ class GuardedCall(AsyncCaller):
         try:
             plain = decompressed(raw, encoding, limit) if encoding else raw
             body = read_json(plain)
-            found = self.answered = Found(body, self.rules.guard.policy.limits)
+            kind = Found if self.rules.reads_output else Told
+            found = self.answered = kind(body, self.rules.guard.policy.limits)
             if isinstance(body.root, dict):
                 model = body.root.get("model")
                 found.model = model if isinstance(model, str) else None

@@ -106,7 +106,7 @@ class Fetcher(Protocol):
         """Fetch an http or https address. Raises FetchError."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Access:
     """One request as it went, for the access log and metrics: no content, no query, no keys."""
 

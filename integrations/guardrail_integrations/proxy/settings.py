@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,18 +27,18 @@ class Target:
     certificate: Path | None = None
     certificate_key: Path | None = None
 
-    @property
+    @cached_property
     def authority(self) -> bytes:
         """What Host says."""
         parts = urlsplit(self.url)
         return parts.netloc.rpartition("@")[2].encode()
 
-    @property
+    @cached_property
     def prefix(self) -> bytes:
         """The path that stands before every request's own."""
         return urlsplit(self.url).path.rstrip("/").encode()
 
-    @property
+    @cached_property
     def credential(self) -> bytes | None:
         """The value of the key's header."""
         if self.key is None:
@@ -84,6 +85,13 @@ class Settings:
     fetch: FetchRules = FetchRules()
     clock: Clock = Clock()
     drain_s: float = 30.0
+
+    @cached_property
+    def whose(self) -> tuple[bytes, bytes, bytes]:
+        """The names of the headers for tenant, user and session, in lower case."""
+        names = (self.tenant_header, self.user_header, self.session_header)
+        tenant, user, session = (name.lower().encode() for name in names)
+        return tenant, user, session
 
     @classmethod
     def of(cls, url: str) -> Settings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 from urllib.parse import unquote
@@ -27,6 +27,7 @@ def _suffixes() -> tuple[tuple[str, Surface], ...]:
     return tuple((surface.path, surface) for surface in surfaces())
 
 
+@lru_cache(maxsize=1_000)
 def surface_of(path: str) -> Surface | None:
     """The surface that a request's path leads to, however the path is written.
 
