@@ -115,8 +115,11 @@ class Pools:
 
     @classmethod
     def of(cls, workers: int | None = None) -> Pools:
-        """Two pools of so many threads; by default one a core, and at least four."""
-        return cls(Pool(workers), Pool(workers, yields=True))
+        """Two pools of so many threads; by default one a core, and at least four.
+
+        A text takes milliseconds and little memory, so that many more may wait.
+        """
+        return cls(Pool(workers, 20_000), Pool(workers, yields=True))
 
 
 @lru_cache(maxsize=1)

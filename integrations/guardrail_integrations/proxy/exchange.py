@@ -175,10 +175,9 @@ class Exchange:
         if not self.complete or self._connection.listener.closing:
             self.keep_alive = False
         lines = [b"HTTP/1.1 %d %b" % (status, reason or REASONS.get(status, b""))]
+        lines += [b"%b: %b" % header for header in headers]
         sized = status in (204, 304) or self.method == b"HEAD"
-        for name, value in headers:
-            lines.append(b"%b: %b" % (name, value))
-            sized = sized or name.lower() == b"content-length"
+        sized = sized or any([name.lower() == b"content-length" for name, _ in headers])
         if not sized:
             if self.version == "1.1":
                 self._chunked = True
