@@ -107,6 +107,11 @@ class Image:
     source: str = "typed"
     limits: Limits = field(default=Limits(), repr=False, compare=False)
 
+    @property
+    def size(self) -> int:
+        """The number of encoded bytes."""
+        return len(self.data)
+
     @cached_property
     def sha256(self) -> str:
         """Hex digest of the encoded bytes."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from guardrail.content import Part, Text
 from guardrail.detector import Stage, View
 from guardrail.plan import Plan
-from guardrail.record import CheckRun, StageRecord, facts
+from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.verdict import Status
 
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
@@ -25,6 +25,7 @@ def glance(plan: Plan, stage: Stage, parts: Sequence[Part], started_ns: int) -> 
     if shape is None:
         return None
     runs: list[CheckRun] = []
+    known: list[PartFacts] = []
     for part, rules in zip(parts, shape.rules, strict=True):
         if not isinstance(part, Text) or len(part.text) > INLINE_CHARS or "\\" in part.text:
             return None
@@ -50,5 +51,5 @@ def glance(plan: Plan, stage: Stage, parts: Sequence[Part], started_ns: int) -> 
                 )
             )
             began = ended
-    known = tuple([facts(part, plan.digest(part)) for part in parts])
-    return StageRecord(stage, started_ns, time.time_ns(), known, tuple(runs), shape.verdict)
+        known.append(facts(part, plan.digest(part)))
+    return StageRecord(stage, started_ns, time.time_ns(), tuple(known), tuple(runs), shape.verdict)

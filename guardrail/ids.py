@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 
-_numbers = random.Random()
+_numbers = random.Random()  # noqa: S311  not secret
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_numbers.seed)
 

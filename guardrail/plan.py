@@ -66,6 +66,9 @@ class Plan:
         plugins: list[Detector | Extractor] = [rule.detector for rule in self.rules]
         plugins += policy.extractors
         self.loading = {id(plugin): Loading(plugin.warm) for plugin in plugins}
+        self._inline = [
+            self.loading[id(rule.detector)] for rule in self.rules if rule.detector.spec.inline
+        ]
         self.identity = {
             rule.id: self._identify(rule.detector, rule.arguments) for rule in self.rules
         }
@@ -98,23 +101,23 @@ class Plan:
     def glance_of(self, parts: Sequence[Part]) -> Glance | None:
         """What there is to look at in texts that only inline checks see; None for any others."""
         shape = tuple([(type(part), part.role, part.source) for part in parts])
-        if shape in self._glances:
-            return self._glances[shape]
+        if shape not in self._glances:
+            glance = self._glance(parts)
+            if len(self._glances) >= MAX_KINDS or not all(load.done for load in self._inline):
+                return None  # the first call loads, and is timed, apart
+            self._glances[shape] = glance
+        return self._glances[shape]
+
+    def _glance(self, parts: Sequence[Part]) -> Glance | None:
+        if self.looks_at_calls or any(isinstance(part, Image) for part in parts):
+            return None
         rules = tuple(self.looking_at(part) for part in parts)
         looking = {rule.id: rule for of_one in rules for rule in of_one}
-        if self.looks_at_calls or any(isinstance(part, Image) for part in parts):
-            glance = None
-        elif not all(rule.detector.spec.inline for rule in looking.values()):
-            glance = None
-        elif not all(self.loading[id(rule.detector)].done for rule in looking.values()):
-            return None  # the first call loads, and is timed, apart
-        else:
-            observed = [Observed(rule, looked_at=rule.id in looking) for rule in self.rules]
-            passed = RuleResult(LIMITS_RULE, Status.PASSED)
-            glance = Glance(rules, decide(self.policy, Stage.INPUT, observed, [passed]))
-        if len(self._glances) < MAX_KINDS:
-            self._glances[shape] = glance
-        return glance
+        if not all(rule.detector.spec.inline for rule in looking.values()):
+            return None
+        observed = [Observed(rule, looked_at=rule.id in looking) for rule in self.rules]
+        passed = RuleResult(LIMITS_RULE, Status.PASSED)
+        return Glance(rules, decide(self.policy, Stage.INPUT, observed, [passed]))
 
     def digest(self, part: Text) -> str:
         """The keyed digest of a text that a record keeps."""

@@ -157,7 +157,7 @@ Sink = Callable[[Record], None]
 
 def facts(part: Part, digest: str, picture: Mapping[str, Any] | None = None) -> PartFacts:
     """The facts of a part that a record keeps."""
-    kind, size = ("image", len(part.data)) if isinstance(part, Image) else ("text", len(part.text))
+    kind, size = ("image", part.size) if isinstance(part, Image) else ("text", len(part.text))
     return PartFacts(part.name, kind, part.role, part.source, digest, size, picture)
 
 

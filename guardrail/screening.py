@@ -142,6 +142,7 @@ class Room:
         self.beside: list[Text] = []  # what extractors read in the call's own pictures
         self.pictures: dict[str, Mapping[str, Any]] = {}
         self.runs: list[CheckRun] = []
+        self._weighed, self._stops = 0, False  # how much was known when it was last decided on
 
     def wave(self, uses: Sequence[Use]) -> Generator[Step, Any, None]:
         """Run the jobs of a wave, each once, and hand every result to all that wait for it."""
@@ -367,8 +368,12 @@ class Room:
 
     def stops(self) -> bool:
         """Whether what is known so far stops the call."""
-        eventful = self.broken or any(self.findings.values()) or any(self.failures.values())
-        return bool(eventful) and self.verdict().action.stops
+        known = len(self.broken)
+        for rule in self.rules:
+            known += len(self.findings[rule.id]) + len(self.failures[rule.id])
+        if known != self._weighed:
+            self._weighed, self._stops = known, self.verdict().action.stops
+        return self._stops
 
     def verdict(self) -> Verdict:
         """The decision on the stage."""

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import chunks, pages
-from tests.bench.servers import free_port, nginx_origin, nginx_proxy, serving
+from tests.bench.servers import free_port, nginx_origin, nginx_proxy, reading_origin, serving
 
 CHAT, PASS = "/v1/chat/completions", "/pass"
 PATTERNS = {
@@ -259,7 +259,7 @@ def known_picture(rounds: int, seconds: int) -> None:
     """A picture of 1.5 MB (as base64 in the body) that has been seen before."""
     low, high = cores()
     with contextlib.ExitStack() as stack:
-        origin = stack.enter_context(nginx_origin(low))
+        origin = stack.enter_context(reading_origin(low))
         front, master = stack.enter_context(nginx_proxy(origin, high))
         ours = stack.enter_context(guardrail("known picture", origin, PICTURES, high))
         proxies = [

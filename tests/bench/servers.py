@@ -115,6 +115,20 @@ def nginx_origin(core: int | None = None) -> Iterator[str]:
 
 
 @contextmanager
+def reading_origin(core: int | None = None) -> Iterator[str]:
+    """The same, but it reads a call to its end before it answers, as a model server does."""
+    with nginx_origin(core) as inner:
+        more = f"upstream inner {{ server {inner.removeprefix('http://')}; keepalive 100; }}"
+        location = (
+            "location / { proxy_pass http://inner; proxy_http_version 1.1;"
+            ' proxy_set_header Connection ""; proxy_pass_request_body off;'
+            ' proxy_set_header Content-Length ""; }'
+        )
+        with nginx(location, more, core) as (url, _):
+            yield url
+
+
+@contextmanager
 def nginx_proxy(origin: str, core: int | None = None) -> Iterator[tuple[str, int]]:
     """nginx in front of an origin, with connections kept on both sides and nothing buffered."""
     host = origin.removeprefix("http://")

@@ -24,6 +24,7 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
 )
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.prepare import prepare
 from guardrail_integrations.proxy.readiness import Readiness
 from guardrail_integrations.proxy.refusals import Refused, refused
@@ -75,6 +76,7 @@ class Proxy:
         self.ready = True
         self.readiness = Readiness()
         self._route = lru_cache(MAX_ROUTES)(self._find_route)
+        self.pictures = Pictures()
         self._codes: dict[int, str] = {}
         self._calls: dict[int, GuardedCall] = {}
 
@@ -151,7 +153,7 @@ class Proxy:
         try:
             try:
                 body, compressed = self._read(exchange, surface, raw)
-                found = Found(body, rules.guard.policy.limits)
+                found = Found(body, rules.guard.policy.limits, self.pictures)
                 found.settings(body.root)
                 surface.read(body.root, found)
             except BadJson as error:

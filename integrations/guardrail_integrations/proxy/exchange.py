@@ -177,7 +177,7 @@ class Exchange:
         lines = [b"HTTP/1.1 %d %b" % (status, reason or REASONS.get(status, b""))]
         lines += [b"%b: %b" % header for header in headers]
         sized = status in (204, 304) or self.method == b"HEAD"
-        sized = sized or any([name.lower() == b"content-length" for name, _ in headers])
+        sized = sized or b"content-length" in [name.lower() for name, _ in headers]
         if not sized:
             if self.version == "1.1":
                 self._chunked = True

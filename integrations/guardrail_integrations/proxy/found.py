@@ -13,6 +13,7 @@ from guardrail import ContentError, Image, Limits, Text, Usage
 from guardrail.hosting import Part, Role, of_pictures
 from guardrail_integrations.proxy.interfaces import Buffer
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
+from guardrail_integrations.proxy.pictures import Pictures, decoded
 
 MAX_DEPTH = 100
 
@@ -78,8 +79,9 @@ class File:
 class Found:
     """Collects what a surface finds. Names of parts are their paths in the body."""
 
-    def __init__(self, body: JsonBody, limits: Limits) -> None:
+    def __init__(self, body: JsonBody, limits: Limits, seen: Pictures | None = None) -> None:
         self.body, self.limits = body, limits
+        self._seen = seen or Pictures()
         self.parts: list[Part] = []
         self.paths: dict[str, Path] = {}
         self.pictures: dict[str, Write] = {}
@@ -161,8 +163,12 @@ class Found:
             return {path: f"data:{kind};base64,{encoded(data)}"}
 
         if value[:5].lower() == "data:":
-            data, _ = self.data_url(value, name)
-            self._picture(data, name, role, source, write)
+            _, payload, in_base64 = self._data_url(value, name)
+            if in_base64:
+                image: Image = self._seen.image(payload, name, role, source, self.limits)
+            else:
+                image = Image(unquote_to_bytes(bytes(payload)), name, role, source, self.limits)
+            self._picture(image, write)
         else:
             self.remote.append(Remote("url", value, name, role, source, write))
 
@@ -178,16 +184,18 @@ class Found:
                 changes[type_path] = kind
             return changes
 
-        self._picture(decoded(self._payload(value)[1], name), name, role, source, write)
+        payload = self._payload(value)[1]
+        self._picture(self._seen.image(payload, name, role, source, self.limits), write)
 
-    def _picture(self, data: bytes, name: str, role: Role, source: str, write: Write) -> None:
-        self.parts.append(Image(data, name, role, source, self.limits))
-        self.pictures[name] = write
+    def _picture(self, image: Image, write: Write) -> None:
+        self.parts.append(image)
+        self.pictures[image.name] = write
 
     def file_url(self, value: str, path: Path, role: Role, source: str) -> None:
         """A file as a data URL."""
         name = name_of(path)
-        data, kind = self.data_url(value, name)
+        kind, payload, in_base64 = self._data_url(value, name)
+        data = decoded(payload, name) if in_base64 else unquote_to_bytes(bytes(payload))
 
         def write(data: bytes, kind: str) -> Mapping[Path, Any]:
             return {path: f"data:{kind};base64,{encoded(data)}"}
@@ -216,8 +224,8 @@ class Found:
         """A file that the body only names."""
         self.remote.append(Remote(kind, address, name_of(path), role, source, write, picture=False))
 
-    def data_url(self, value: str, name: str) -> tuple[bytes, str]:
-        """The bytes and media type of a data URL (RFC 2397). Raises ContentError."""
+    def _data_url(self, value: str, name: str) -> tuple[str, Buffer, bool]:
+        """The media type of a data URL (RFC 2397), what it holds, and whether in base64."""
         before, payload = self._payload(value)
         if not before:
             before, comma, after = value.partition(",")
@@ -226,9 +234,8 @@ class Found:
             payload = after.encode("utf-8", "surrogatepass")
             before += comma
         kind, *parameters = before[5:-1].split(";")
-        if parameters and parameters[-1].strip().lower() == "base64":
-            return decoded(payload, name), kind.strip().lower()
-        return unquote_to_bytes(bytes(payload)), kind.strip().lower()
+        in_base64 = bool(parameters) and parameters[-1].strip().lower() == "base64"
+        return kind.strip().lower(), payload, in_base64
 
     def _payload(self, value: str) -> tuple[str, Buffer]:
         return self.body.payload(value) or ("", value.encode("utf-8", "surrogatepass"))
@@ -260,23 +267,6 @@ class Told(Found):
 def name_of(path: Path) -> str:
     """The name of the part at a path."""
     return "/".join(map(str, path))
-
-
-def decoded(payload: Buffer, name: str) -> bytes:
-    """The bytes of base64 (RFC 4648, section 4, padded; white space is passed over), which every
-    decoder reads alike. Raises ContentError for any other."""
-    try:
-        return _decode(payload)
-    except ValueError:
-        pass
-    try:
-        return _decode(bytes(payload).translate(None, b" \t\r\n"))
-    except ValueError:
-        raise ContentError(name, "bad_base64", "the base64 is damaged or cut off") from None
-
-
-def _decode(payload: Buffer) -> bytes:
-    return pybase64.b64decode(payload, validate=True)
 
 
 def encoded(data: bytes) -> str:

@@ -1,0 +1,106 @@
+"""Pictures that came in base64, known again by it: no byte of one that was seen is decoded."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+import pybase64
+from blake3 import blake3
+
+from guardrail import ContentError, Image, Limits
+from guardrail.hosting import Role
+from guardrail_integrations.proxy.interfaces import Buffer
+
+MOST = 10_000  # pictures that are known again
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is kept of a picture: the size of its bytes and, under the key that asked last, its
+    digest."""
+
+    size: int
+    digest: tuple[bytes, bytes] = (b"", b"")
+
+
+class Base64Image(Image):
+    """A picture in base64, decoded where a check asks for its bytes. One that was made from it
+    with other bytes (dataclasses.replace) is a plain picture: it has no payload."""
+
+    payload: Buffer = b""
+    seen: Seen | None = None
+
+    @classmethod
+    def of(
+        cls, payload: Buffer, seen: Seen, name: str, role: Role, source: str, limits: Limits
+    ) -> Base64Image:
+        """A picture whose payload is known to be sound."""
+        image = object.__new__(cls)
+        image.__dict__.update(
+            payload=payload, seen=seen, name=name, role=role, source=source, limits=limits
+        )
+        return image
+
+    @cached_property
+    def data(self) -> bytes:
+        """The encoded picture."""
+        return decoded(self.payload, self.name)
+
+    @property
+    def size(self) -> int:
+        """See Image."""
+        return len(self.data) if self.seen is None else self.seen.size
+
+    def digest(self, key: bytes) -> bytes:
+        """See Image."""
+        if self.seen is None:
+            return super().digest(key)
+        if self.seen.digest[0] != key:
+            self.seen.digest = key, super().digest(key)
+        return self.seen.digest[1]
+
+
+class Pictures:
+    """Remembers the last pictures by a keyed digest of their base64 (BLAKE3), which nobody can
+    forge."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._seen: OrderedDict[bytes, Seen] = OrderedDict()
+
+    def image(
+        self, payload: Buffer, name: str, role: Role, source: str, limits: Limits
+    ) -> Base64Image:
+        """The picture of a payload. Raises ContentError for one that is damaged."""
+        key = blake3(payload, key=self._key).digest()
+        seen = self._seen.get(key)
+        if seen is not None:
+            self._seen.move_to_end(key)
+            return Base64Image.of(payload, seen, name, role, source, limits)
+        data = decoded(payload, name)
+        seen = self._seen[key] = Seen(len(data))
+        if len(self._seen) > MOST:
+            self._seen.popitem(last=False)
+        image = Base64Image.of(payload, seen, name, role, source, limits)
+        image.__dict__["data"] = data
+        return image
+
+
+def decoded(payload: Buffer, name: str) -> bytes:
+    """The bytes of base64 (RFC 4648, section 4, padded; white space is passed over), which every
+    decoder reads alike. Raises ContentError for any other."""
+    try:
+        return _decode(payload)
+    except ValueError:
+        pass
+    try:
+        return _decode(bytes(payload).translate(None, b" \t\r\n"))
+    except ValueError:
+        raise ContentError(name, "bad_base64", "the base64 is damaged or cut off") from None
+
+
+def _decode(payload: Buffer) -> bytes:
+    return pybase64.b64decode(payload, validate=True)
