@@ -33,6 +33,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self._registry = CollectorRegistry()
+        self._children: dict[tuple[Any, ...], Any] = {}
 
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"guardrail_{name}", about, labels, registry=self._registry)
@@ -81,28 +82,36 @@ class Metrics:
 
     def ended(self, access: Access) -> None:
         """See interfaces.Observer."""
-        self.requests.labels(access.path, str(access.status), access.action, access.code).inc()
-        self.request_time.labels(access.path).observe((access.ended_ns - access.started_ns) / 1e9)
+        of, path = self._labelled, access.path
+        of(self.requests, path, access.status, access.action, access.code).inc()
+        of(self.request_time, path).observe((access.ended_ns - access.started_ns) / 1e9)
         if access.upstream_ns:
-            self.upstream_time.labels(access.path).observe(access.upstream_ns / 1e9)
-        self.bytes.labels("in").inc(access.bytes_in)
-        self.bytes.labels("out").inc(access.bytes_out)
+            of(self.upstream_time, path).observe(access.upstream_ns / 1e9)
+        of(self.bytes, "in").inc(access.bytes_in)
+        of(self.bytes, "out").inc(access.bytes_out)
 
     def record(self, record: Record) -> None:
         """A Sink: the rules and checks of a call."""
+        of = self._labelled
         for stage in record.stages:
-            name = str(stage.stage)
             for result in stage.verdict.rules:
-                self.rules.labels(
-                    result.rule, name, str(result.status), str(result.action), str(result.would)
-                ).inc()
+                said = (result.status, result.action, result.would)
+                of(self.rules, result.rule, stage.stage, *said).inc()
             for run in stage.checks:
-                self.lookups.labels(run.name, "yes" if run.cached else "no").inc()
+                of(self.lookups, run.name, "yes" if run.cached else "no").inc()
                 if not run.cached:
-                    self.check_time.labels(run.name).observe(run.ms / 1000)
+                    of(self.check_time, run.name).observe(run.ms / 1000)
         for kind in ("input", "output", "cached", "reasoning"):
             if count := getattr(record.usage, f"{kind}_tokens"):
-                self.tokens.labels(kind).inc(count)
+                of(self.tokens, kind).inc(count)
+
+    def _labelled(self, metric: Any, *labels: Any) -> Any:
+        """A metric under labels; kept, as prometheus_client checks them anew each time."""
+        key = (metric, *labels)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = metric.labels(*map(str, labels))
+        return found
 
     def look(self, proxy: Proxy, backlog: Backlog | None = None) -> None:
         """Read what is measured by looking: how full everything is."""
