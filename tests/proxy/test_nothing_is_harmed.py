@@ -247,6 +247,29 @@ def test_events_are_cut_alike_however_they_come(texts: list[str], data: st.DataO
     assert [row["t"] for row in read] == texts
 
 
+_EVENTS = [
+    b'data: {"choices": [], "usage": {"completion_tokens": 3}}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}], "usage": null}\n\n',
+    b'data: {"choices":[],"prompt_filter_results":[{"prompt_index":0}]}\n\n',
+    b'data: {"choices": [], "usage": {"completion_tokens": 3}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{"content":"\\"choices\\": []"}}]}\r\n\r\n',
+    b": still here\n\n",
+    b"data: [DONE]\n\n",
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(_EVENTS), max_size=8), st.lists(st.integers(1, 60), max_size=12))
+def test_only_the_event_that_tells_the_usage_is_taken_out(
+    events: list[bytes], sizes: list[int]
+) -> None:
+    raw, reader, got = b"".join(events), SseReader(), []
+    for size in [*sizes, len(raw)]:
+        piece, raw = raw[:size], raw[size:]
+        got.append(reader.without_usage(piece))
+    assert b"".join([*got, reader.end()]) == b"".join(e for e in events if e != _EVENTS[0])
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda inner: (

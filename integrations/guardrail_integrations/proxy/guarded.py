@@ -53,7 +53,7 @@ from guardrail_integrations.proxy.refusals import (
     refused,
     unreadable_answer,
 )
-from guardrail_integrations.proxy.sse import Event, SseReader, read_event
+from guardrail_integrations.proxy.sse import Event, SseReader, is_usage, read_event
 from guardrail_integrations.proxy.surface import Stream, Surface
 from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 _FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 TAIL = 16 << 10  # bytes of a stream that is not read, kept for its usage
 
+NOTHING = Delta()
 SMALL = 256 << 10  # bytes of an answer that is read for its usage only
 
 
@@ -111,7 +112,6 @@ class GuardedCall(AsyncCaller):
             and rules.guard.policy.proxy.stream_usage
             and not found.body.root.get("stream_options")
         )
-        self._reads_events = rules.reads_output or self._adds_usage
         telemetry = rules.guard.telemetry
         self.call = Call(Content(), context, found.parameters)
         self.span = None
@@ -163,9 +163,10 @@ class GuardedCall(AsyncCaller):
         if not 200 <= response.status < 300:
             return Reply()
         if kind.startswith(b"text/event-stream"):
-            encoding = value_of(response.headers, b"content-encoding").lower()
-            if self._reads_events and encoding not in (b"", b"identity"):
-                raise unreadable_answer("the stream is compressed")
+            if value_of(response.headers, b"content-encoding").lower() not in (b"", b"identity"):
+                if self.rules.reads_output:
+                    raise unreadable_answer("the stream is compressed")
+                self._adds_usage = False
             self.streams = True
             self.stream = self.surface.stream()
             self._sse, self._ended = SseReader(), False
@@ -182,14 +183,16 @@ class GuardedCall(AsyncCaller):
         response, stream = self.response, self.stream
         assert response is not None, "a stream was opened"
         assert stream is not None, "a stream was opened"
-        if not self._reads_events:
+        if not self.rules.reads_output:
             piece = await response.read()
             if not piece:
                 return self._usage(stream)
-            self._tail = (self._tail + piece)[-TAIL:]
+            self._tail = (self._tail + piece)[-TAIL:] if len(piece) < TAIL else piece[-TAIL:]
             if not self._head:
                 self._head = piece[:TAIL]
-            return self._keep(piece, Delta())
+            return self._keep(
+                self._sse.without_usage(piece) if self._adds_usage else piece, NOTHING
+            )
         while True:
             while not self._events:
                 if self._ended:
@@ -204,8 +207,8 @@ class GuardedCall(AsyncCaller):
                 self._pass_silent(event.raw)
                 continue
             data = event.data
-            delta = Delta() if data is None else stream.delta(data)
-            if self._adds_usage and isinstance(data, dict) and data.get("choices") == []:
+            delta = NOTHING if data is None else stream.delta(data)
+            if self._adds_usage and is_usage(data):
                 return self._keep(b"", delta)  # the client did not ask for it
             return self._keep(event, delta)
 
@@ -308,7 +311,7 @@ class GuardedCall(AsyncCaller):
             headers = without(headers, b"content-encoding")
         elif b"content-encoding" in exchange.index:
             body = [self.compressed]
-        if self._reads_events:
+        if self.rules.reads_output or self._adds_usage:
             headers = self._readable(headers)
         headers = hand_on(headers, self.span)
         headers.append((b"content-length", b"%d" % sum(map(len, body))))

@@ -13,6 +13,7 @@ from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path, read
 MAX_EVENT = 16 << 20  # bytes
 
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
+_NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
@@ -41,6 +42,13 @@ class SseReader:
         if len(self._rest) > MAX_EVENT:
             raise UpstreamError("garbage", f"an event of more than {MAX_EVENT >> 20} MiB")
         return events
+
+    def without_usage(self, data: bytes) -> bytes:
+        """What is complete now, but for the event that only tells the usage."""
+        if not self._rest and data.endswith(b"\n\n") and _NO_CHOICES.search(data) is None:
+            return data
+        events = self.feed(data)
+        return b"".join([event for event in events if not _tells_usage(event)])
 
     def end(self) -> bytes:
         """What stands behind the last event."""
@@ -99,6 +107,20 @@ def read_event(raw: bytes) -> Event:
     joined = b"\n".join(raw[start:stop] for start, stop in lines)
     first, last = lines[0][0], lines[-1][1]
     return Event(raw, _json(joined), first, last)
+
+
+def is_usage(data: Any) -> bool:
+    """Whether a chunk holds nothing of the answer but its usage, as `stream_options` asks for."""
+    return isinstance(data, dict) and data.get("choices") == [] and bool(data.get("usage"))
+
+
+def _tells_usage(raw: bytes) -> bool:
+    if _NO_CHOICES.search(raw) is None:
+        return False
+    try:
+        return is_usage(read_event(raw).data)
+    except UpstreamError:
+        return False  # what it says is for the client to make out
 
 
 def _json(data: bytes) -> JsonBody:
