@@ -53,7 +53,7 @@ from guardrail_integrations.proxy.refusals import (
     refused,
     unreadable_answer,
 )
-from guardrail_integrations.proxy.sse import Event, SseReader, is_usage, read_event
+from guardrail_integrations.proxy.sse import Ends, Event, SseReader, is_usage, read_event
 from guardrail_integrations.proxy.surface import Stream, Surface
 from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from guardrail_integrations.proxy.settings import Target
 
 _FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
-TAIL = 16 << 10  # bytes of a stream that is not read, kept for its usage
 
 NOTHING = Delta()
 SMALL = 256 << 10  # bytes of an answer that is read for its usage only
@@ -105,7 +104,7 @@ class GuardedCall(AsyncCaller):
         self._first_text: int | None = None
         self._preamble: list[bytes] = []  # released before any text: may still be taken back
         self._ended = False
-        self._head = self._tail = b""
+        self._ends = Ends()
         self._adds_usage = (
             surface.counts_on_request
             and found.stream
@@ -187,9 +186,7 @@ class GuardedCall(AsyncCaller):
             piece = await response.read()
             if not piece:
                 return self._usage(stream)
-            self._tail = (self._tail + piece)[-TAIL:] if len(piece) < TAIL else piece[-TAIL:]
-            if not self._head:
-                self._head = piece[:TAIL]
+            self._ends.see(piece)
             return self._keep(
                 self._sse.without_usage(piece) if self._adds_usage else piece, NOTHING
             )
@@ -221,15 +218,12 @@ class GuardedCall(AsyncCaller):
 
     def _usage(self, stream: Stream) -> Delta | None:
         """At the end of a stream that was not read: what its first and last events tell."""
-        if not self._head:
-            return None
-        seen = self._head + (b"\n\n" + self._tail if self._tail != self._head else b"")
-        self._head = b""
-        merged = Delta()
-        for raw in SseReader().feed(seen):
+        merged = None
+        for raw in self._ends.take():
+            merged = merged or NOTHING
             with suppress(UpstreamError):  # one that the cut went through
                 merged = _merged(merged, stream.delta(read_event(raw).data))
-        return self._keep(b"", merged)
+        return None if merged is None else self._keep(b"", merged)
 
     def _pass_silent(self, raw: bytes) -> None:
         """A comment: it keeps the connection alive while the answer is held."""

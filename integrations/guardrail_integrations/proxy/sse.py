@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from guardrail_integrations.proxy.interfaces import UpstreamError
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path, read_json
 
 MAX_EVENT = 16 << 20  # bytes
+TAIL = 16 << 10  # bytes at the end of a stream that is not read, kept for its last events
+LAST = 4  # events
 
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
@@ -54,6 +57,33 @@ class SseReader:
         """What stands behind the last event."""
         rest, self._rest = self._rest, b""
         return rest
+
+
+class Ends:
+    """The first event of a stream that is not read and its last ones, which tell the usage and
+    why the answer ended."""
+
+    def __init__(self) -> None:
+        self._first = b""
+        self._last: deque[bytes] = deque()
+        self._size = 0
+
+    def see(self, piece: bytes) -> None:
+        """A piece of the stream has come."""
+        if len(self._first) < 1_024:
+            self._first += piece[:TAIL]
+        self._last.append(piece)
+        self._size += len(piece)
+        while self._size - len(self._last[0]) >= TAIL:
+            self._size -= len(self._last.popleft())
+
+    def take(self) -> list[bytes]:
+        """The first event and the last ones, once."""
+        first = SseReader().feed(self._first)[:1]
+        last = SseReader().feed(b"".join(self._last))[-LAST:]
+        self._first, self._size = b"", 0
+        self._last.clear()
+        return first + last
 
 
 @dataclass(frozen=True, slots=True)
