@@ -72,11 +72,11 @@ def posting(
             thread.join()
 
 
-def bare_injection(text: str) -> float:
+def bare_injection(text: str, **arguments: bool) -> float:
     """Microseconds of the injection check alone on a text."""
     from guardrail_detectors.injection import injection
 
-    check, view = injection(), View(Stage.INPUT, (Text(text),))
+    check, view = injection(**arguments), View(Stage.INPUT, (Text(text),))
     check.warm()
     return statistics.median(timed(lambda: check.run(view)) for _ in range(200))
 

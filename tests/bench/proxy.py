@@ -42,13 +42,16 @@ PATTERNS = {
         {"id": "secrets", "when": ["input", "tool"], "check": "secrets", "action": "redact"},
     ],
 }
-INJECTION = {
-    **PATTERNS,
-    "rules": [
-        *PATTERNS["rules"],
-        {"id": "injection", "when": ["input", "tool"], "check": "injection", "action": "block"},
-    ],
-}
+
+
+def with_injection(**arguments: Any) -> dict[str, Any]:
+    """The same policy with a rule on injection."""
+    check = {"use": "injection", **arguments}
+    rule = {"id": "injection", "when": ["input", "tool"], "check": check, "action": "block"}
+    return {**PATTERNS, "rules": [*PATTERNS["rules"], rule]}
+
+
+INJECTION = with_injection()
 PICTURES = {
     **INJECTION,
     "extract": {"ocr": {}},
@@ -57,6 +60,15 @@ PICTURES = {
         {"id": "nsfw", "when": ["input", "tool"], "check": "nsfw", "action": "block"},
     ],
 }
+NUMBER = b"<number>"
+_NUMBERED = """
+local at, to = wrk.body:find("<number>", 1, true)
+local before, after, number = wrk.body:sub(1, at - 1), wrk.body:sub(to + 1), os.time() % 10000 * 1e6
+function request()
+  number = number + 1
+  return wrk.format(nil, nil, nil, before .. string.format("%010d", number) .. after)
+end
+"""
 _UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
 
 
@@ -80,10 +92,12 @@ def cores() -> tuple[int, int]:
     return have[0], have[-1]
 
 
-def chat_body(size: int, picture: bytes | None = None) -> bytes:
+def chat_body(size: int, picture: bytes | None = None, *, numbered: bool = False) -> bytes:
     """A chat call of so many bytes."""
     text = "The harbour was quiet at dusk and the boats lay still. "
     content: Any = (text * (size // len(text) + 1))[: max(size - 80, 1)]
+    if numbered:
+        content = f"{NUMBER.decode()} {content}"
     if picture is not None:
         url = "data:image/png;base64," + base64.b64encode(picture).decode()
         content = [
@@ -177,13 +191,14 @@ def load(proxy: Proxy, script: Path, at_once: int, seconds: int, core: int) -> N
 def in_turn(
     proxies: list[Proxy], body: bytes, at_once: int, rounds: int, seconds: int
 ) -> dict[str, dict[str, float]]:
-    """The medians of all proxies, which take turns."""
+    """The medians of all proxies, which take turns. A number in place of NUMBER makes each call
+    another."""
     with tempfile.TemporaryDirectory() as folder:
         data, script = Path(folder) / "body", Path(folder) / "post.lua"
         data.write_bytes(body)
         script.write_text(
             f'local f = io.open("{data}", "rb")\nwrk.method = "POST"\nwrk.body = f:read("*a")\n'
-            'wrk.headers["Content-Type"] = "application/json"\n'
+            'wrk.headers["Content-Type"] = "application/json"\n' + (_NUMBERED * (NUMBER in body))
         )
         for proxy in proxies:
             load(proxy, script, at_once, 1, cores()[0])
@@ -221,6 +236,7 @@ def judge(what: str, value: float, bound: float, *, least: bool = False) -> None
 def texts(rounds: int, seconds: int) -> None:
     """1 kB chat calls, alone and 16 at once."""
     low, high = cores()
+    tier_one = with_injection(encoder=False)
     with contextlib.ExitStack() as stack:
         origin = stack.enter_context(nginx_origin(low))
         front, master = stack.enter_context(nginx_proxy(origin, high))
@@ -230,11 +246,11 @@ def texts(rounds: int, seconds: int) -> None:
             Proxy("nginx", front, master),
             Proxy("our pass-through", plain.url, plain.pid, PASS),
             plain,
-            stack.enter_context(guardrail("and injection", origin, INJECTION, high)),
+            stack.enter_context(guardrail("and injection", origin, tier_one, high)),
         ]
         others = [stack.enter_context(made(origin, high)) for made in (reference, litellm)]
         proxies += [other for other in others if other is not None]
-        body = chat_body(1_000)
+        body = chat_body(1_000, numbered=True)
         one = in_turn(proxies, body, 1, rounds, seconds)
         show("1 kB chat, 1 connection", one)
         many = in_turn(proxies, body, 16, rounds, seconds)
@@ -248,7 +264,7 @@ def texts(rounds: int, seconds: int) -> None:
     judge("requests/s at 16 to nginx's", rate / many["nginx"]["rate"], 0.2, least=True)
     if "LiteLLM" in many:
         judge("requests/s at 16 to LiteLLM's", rate / many["LiteLLM"]["rate"], 50, least=True)
-    bare = pages.bare_injection(json.loads(body)["messages"][0]["content"])
+    bare = pages.bare_injection(json.loads(body)["messages"][0]["content"], encoder=False)
     allowed = added["patterns, secrets"] + bare
     judge(
         f"with injection to that + its bare {bare:.0f} us", added["and injection"] / allowed, 1.15

@@ -104,7 +104,7 @@ async def _body(proxy: Proxy, exchange: Exchange, model: type[M]) -> tuple[M, Fo
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise refused(400, "invalid_body", f"{place or 'body'}: {first['msg']}", place) from None
-    return read, Found(body, proxy.rules.guard.policy.limits)
+    return read, Found(body, proxy.rules.guard.policy.limits, proxy.pictures)
 
 
 def _reading(read: Callable[[], None]) -> None:
@@ -208,7 +208,7 @@ async def moderations(proxy: Proxy, exchange: Exchange) -> None:
     together = bool(items) and isinstance(items[0], dict)
     context = _context(proxy, exchange, body.model)
     for index, item in enumerate([items] if together else items):
-        one = Found(found.body, found.limits)
+        one = Found(found.body, found.limits, found.seen)
         _reading(functools.partial(_moderated, item, index, one))
         content = await _resolved(proxy, one)
         results.append(_result(await _judged(proxy, Stage.INPUT, content, context)))

@@ -79,9 +79,9 @@ class File:
 class Found:
     """Collects what a surface finds. Names of parts are their paths in the body."""
 
-    def __init__(self, body: JsonBody, limits: Limits, seen: Pictures | None = None) -> None:
+    def __init__(self, body: JsonBody, limits: Limits, seen: Pictures) -> None:
         self.body, self.limits = body, limits
-        self._seen = seen or Pictures()
+        self.seen = seen
         self.parts: list[Part] = []
         self.paths: dict[str, Path] = {}
         self.pictures: dict[str, Write] = {}
@@ -165,7 +165,7 @@ class Found:
         if value[:5].lower() == "data:":
             _, payload, in_base64 = self._data_url(value, name)
             if in_base64:
-                image: Image = self._seen.image(payload, name, role, source, self.limits)
+                image: Image = self.seen.image(payload, name, role, source, self.limits)
             else:
                 image = Image(unquote_to_bytes(bytes(payload)), name, role, source, self.limits)
             self._picture(image, write)
@@ -185,7 +185,7 @@ class Found:
             return changes
 
         payload = self._payload(value)[1]
-        self._picture(self._seen.image(payload, name, role, source, self.limits), write)
+        self._picture(self.seen.image(payload, name, role, source, self.limits), write)
 
     def _picture(self, image: Image, write: Write) -> None:
         self.parts.append(image)

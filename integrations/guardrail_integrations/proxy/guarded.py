@@ -357,7 +357,7 @@ class GuardedCall(AsyncCaller):
             plain = decompressed(raw, encoding, limit) if encoding else raw
             body = read_json(plain)
             kind = Found if self.rules.reads_output else Told
-            found = self.answered = kind(body, self.rules.guard.policy.limits)
+            found = self.answered = kind(body, self.rules.guard.policy.limits, self.found.seen)
             if isinstance(body.root, dict):
                 model = body.root.get("model")
                 found.model = model if isinstance(model, str) else None
