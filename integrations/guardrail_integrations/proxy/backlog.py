@@ -10,14 +10,17 @@ from functools import partial
 
 from guardrail_integrations.proxy.interfaces import Access, Observer
 
+SOON_S = 0.005
+
 _log = logging.getLogger("guardrail.proxy")
 
 
 class Backlog:
     """Work for one thread, in order. What comes when it is full is dropped and counted.
 
-    The thread looks a few times a second whether there is work, as waking it for each call would
-    cost the call more than the work itself.
+    The thread looks now and then whether there is work, as waking it for each call would cost the
+    call more than the work itself: every `every_s` seconds, and sooner while there is some, since
+    a long run of it would hold up the calls that come meanwhile.
     """
 
     def __init__(self, capacity: int = 10_000, every_s: float = 0.1) -> None:
@@ -47,11 +50,15 @@ class Backlog:
         self._thread.join(seconds)
 
     def _serve(self) -> None:
-        while not self._closing.wait(self._every_s):
-            self._do()
+        worked = False
+        while not self._closing.wait(SOON_S if worked else self._every_s):
+            worked = self._do()
         self._do()
 
-    def _do(self) -> None:
+    def _do(self) -> bool:
+        """Whether there was anything to do."""
+        if not self._work:
+            return False
         while self._work:
             work = self._work.popleft()
             try:
@@ -59,6 +66,7 @@ class Backlog:
             except Exception as error:
                 self.failed += 1
                 _log.warning("something was not told of a call: %s", type(error).__name__)
+        return True
 
 
 class Behind:
