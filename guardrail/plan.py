@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardrail.cache import Digester
-from guardrail.content import Context, Image, Part
+from guardrail.content import Context, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Stage, Window
 from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, judge
 from guardrail.verdict import RuleResult, Status, Verdict
@@ -66,15 +66,16 @@ class Plan:
             )
             for extractor in policy.extractors
         }
-        self._looking_at: dict[tuple[type, str, str], tuple[Rule, ...]] = {}
+        self._looking_at: dict[tuple[type, str, str, bool], tuple[Rule, ...]] = {}
         self.looks_at_calls = any(rule.detector.spec.scope != "part" for rule in self.rules)
         unseen = (judge(policy, Stage.INPUT, Observed(rule)) for rule in self.rules)
         self.unseen = Verdict(rules=(RuleResult(LIMITS_RULE, Status.PASSED), *unseen))
         self._panes = panes_of(policy.holding())
+        self._holds_pictures = bool(policy.holding_pictures())
 
     def looking_at(self, part: Part) -> tuple[Rule, ...]:
         """The rules that look at this part on its own."""
-        kind = (type(part), part.role, part.source)
+        kind = (type(part), part.role, part.source, isinstance(part, Text) and part.answered)
         rules = self._looking_at.get(kind)
         if rules is None:
             rules = tuple(
@@ -95,7 +96,7 @@ class Plan:
     @property
     def holds_output(self) -> bool:
         """Whether a streamed answer may be held back."""
-        return bool(self._panes)
+        return bool(self._panes) or self._holds_pictures
 
     def _identify(self, plugin: Detector | Extractor, arguments: Mapping[str, Any]) -> bytes:
         settings = json.dumps(arguments, sort_keys=True, default=repr)
@@ -109,6 +110,10 @@ class Plan:
     def panes(self, context: Context) -> tuple[Pane, ...]:
         """What a streamed answer waits for."""
         return self._panes if self.policy.scope.covers(context) else ()
+
+    def holds_pictures(self, context: Context) -> bool:
+        """Whether pictures of a streamed answer wait for its end."""
+        return self._holds_pictures and self.policy.scope.covers(context)
 
 
 def panes_of(rules: Sequence[Rule]) -> tuple[Pane, ...]:

@@ -219,16 +219,7 @@ class Found:
     def data_url(self, value: str, name: str) -> tuple[bytes, str]:
         """The bytes and media type of a data URL (RFC 2397). Raises ContentError."""
         before, payload = self._payload(value)
-        if not before:
-            before, comma, after = value.partition(",")
-            if not comma:
-                raise ContentError(name, "bad_data_url", "a data URL without a comma")
-            payload = after.encode("utf-8", "surrogatepass")
-            before += comma
-        kind, *parameters = before[5:-1].split(";")
-        if parameters and parameters[-1].strip().lower() == "base64":
-            return decoded(payload, name), kind.strip().lower()
-        return unquote_to_bytes(bytes(payload)), kind.strip().lower()
+        return read_data_url(before, payload, name) if before else data_url(value, name)
 
     def _payload(self, value: str) -> tuple[str, Buffer]:
         return self.body.payload(value) or ("", value.encode("utf-8", "surrogatepass"))
@@ -245,6 +236,22 @@ class Found:
         self.parameters = {
             key: value for key, value in root.items() if isinstance(value, (bool, int, float))
         }
+
+
+def data_url(value: str, name: str) -> tuple[bytes, str]:
+    """The bytes and media type of a data URL (RFC 2397). Raises ContentError."""
+    before, comma, after = value.partition(",")
+    if not comma:
+        raise ContentError(name, "bad_data_url", "a data URL without a comma")
+    return read_data_url(before + comma, after.encode("utf-8", "surrogatepass"), name)
+
+
+def read_data_url(before: str, payload: Buffer, name: str) -> tuple[bytes, str]:
+    """The same of one whose payload, behind the comma, stands elsewhere."""
+    kind, *parameters = before[5:-1].split(";")
+    if parameters and parameters[-1].strip().lower() == "base64":
+        return decoded(payload, name), kind.strip().lower()
+    return unquote_to_bytes(bytes(payload)), kind.strip().lower()
 
 
 def name_of(path: Path) -> str:

@@ -211,7 +211,8 @@ class GuardedCall(AsyncCaller):
 
     def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
         self._kept[self._taken] = chunk
-        if self._first_text is None and any(text for _, text in delta.parts):
+        told = delta.pictures or any(text for _, text in delta.parts)
+        if self._first_text is None and told:
             self._first_text = self._taken
         self._taken += 1
         return delta
@@ -252,9 +253,8 @@ class GuardedCall(AsyncCaller):
         if silent and self.rules.guard.plan.holds_output and not self.exchange.begun:
             self._preamble.append(chunk.raw)
             return b""
-        if not step.texts:
-            return chunk.raw
-        return chunk.rewritten(self.stream.rewrite(chunk.data, step.texts))
+        new: dict[str, str | bytes] = {**step.texts, **step.pictures}
+        return chunk.rewritten(self.stream.rewrite(chunk.data, new)) if new else chunk.raw
 
     async def close(self) -> None:
         """See drive.Caller."""

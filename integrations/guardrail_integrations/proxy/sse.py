@@ -11,6 +11,7 @@ from guardrail_integrations.proxy.interfaces import UpstreamError
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path, read_json
 
 MAX_EVENT = 16 << 20  # bytes
+_NO_MARKER = b"\0"  # cannot stand in JSON: events are read with all that they say
 
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
@@ -103,6 +104,6 @@ def read_event(raw: bytes) -> Event:
 
 def _json(data: bytes) -> JsonBody:
     try:
-        return read_json(data)
+        return read_json(data, _NO_MARKER)
     except BadJson as error:
         raise UpstreamError("garbage", f"an event whose data cannot be read: {error}") from None

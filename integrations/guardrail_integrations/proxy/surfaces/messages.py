@@ -8,6 +8,7 @@ from typing import Any, Literal
 from guardrail.hosting import Delta, Role
 from guardrail_integrations.proxy.found import Found, Remote, encoded, name_of
 from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.streamed import Piece, exchanged, strings
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
@@ -15,7 +16,6 @@ from guardrail_integrations.proxy.surface import (
     sse,
     usage_from,
 )
-from guardrail_integrations.proxy.surfaces.chat import strings
 
 _CONTROL = frozenset(
     """model stream metadata stop_sequences tool_choice service_tier container thinking betas
@@ -187,10 +187,9 @@ class MessageStream:
         elif kind == "content_block_stop":
             self._open.discard(data.get("index", 0))
 
-    def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[Path, Any]:
+    def rewrite(self, data: Any, new: Mapping[str, str | bytes]) -> Mapping[Path, Any]:
         """See surface.Stream."""
-        left = dict(texts)
-        return {path: left.pop(key, "") for key, path, _ in _pieces(data) if key in texts}
+        return dict(exchanged(_pieces(data), new))
 
     def refused(self, refusal: Refusal) -> Iterator[bytes]:
         """The turn ends with the stop reason `refusal`."""
@@ -222,7 +221,7 @@ class MessageStream:
         yield sse(anthropic_error(refusal).decode(), "error")
 
 
-def _pieces(data: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
+def _pieces(data: Mapping[str, Any]) -> Iterator[Piece]:
     """Each piece of text in an event: what it continues, where it stands, and what it says."""
     name = f"content/{data.get('index', 0)}"
     key = "delta" if data.get("type") == "content_block_delta" else "content_block"
