@@ -163,6 +163,9 @@ class Found:
         if value[:5].lower() == "data:":
             data, _ = self.data_url(value, name)
             self._picture(data, name, role, source, write)
+        elif source == "model":  # who reads the answer fetches it, not we
+            self.text(value, path, role, source)
+            self.skip("other", path)
         else:
             self.remote.append(Remote("url", value, name, role, source, write))
 

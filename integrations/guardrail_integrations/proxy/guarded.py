@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from guardrail import ContentError
 from guardrail.hosting import (
     OPENED,
     AsyncCaller,
@@ -22,10 +23,11 @@ from guardrail.hosting import (
     Record,
     Release,
     Reply,
+    RuleResult,
+    Stage,
     StageRecord,
     Text,
     Usage,
-    Verdict,
     arun,
     guarded,
 )
@@ -46,7 +48,8 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
 )
 from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
-from guardrail_integrations.proxy.prepare import Prepared
+from guardrail_integrations.proxy.noted import FILE_IDS, Note, blocked, with_notes
+from guardrail_integrations.proxy.prepare import Prepared, weighed
 from guardrail_integrations.proxy.refusals import (
     Refused,
     refusal_of,
@@ -89,6 +92,7 @@ class GuardedCall(AsyncCaller):
         self.compressed = b""  # the body as it came, where it came compressed
         self.prepared = Prepared()
         self.stages: list[StageRecord] = []
+        self.notes: list[Note] = []
         self.outcome: Outcome | None = None
         self.record: Record | None = None
         self.response: Response | None = None
@@ -120,7 +124,7 @@ class GuardedCall(AsyncCaller):
         super().__init__(functools.partial(self._emit, guard.emit))
 
     def _emit(self, deliver: Any, record: Record) -> None:
-        self.record = record
+        self.record = record = with_notes(record, self.notes)
         work = functools.partial(deliver, record, span=self.span)
         if self.proxy.backlog is None:
             work()
@@ -278,7 +282,8 @@ class GuardedCall(AsyncCaller):
         )
         identity = remote.address
         if not _FILE_ID.fullmatch(identity):
-            raise refused(400, "file_unreadable", f"{remote.name}: not a file id.", remote.name)
+            message = f"{remote.name}: not a file id."
+            raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
         path = self.target.prefix.removesuffix(b"/v1") + b"/v1/files/%b/content"
         request = Request(b"GET", path % identity.encode(), headers)
         response = await self.upstream.send(request)
@@ -287,7 +292,7 @@ class GuardedCall(AsyncCaller):
                 message = (
                     f"{remote.name}: the upstream does not hand this file out; send its bytes."
                 )
-                raise refused(400, "file_unreadable", message, remote.name)
+                raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
             limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
             pieces: list[bytes] = []
             while sum(map(len, pieces)) <= limit and (piece := await response.read()):
@@ -366,7 +371,8 @@ class GuardedCall(AsyncCaller):
                 self.surface.answer(body.root, found)
             else:
                 found.rest(body.root, (), "assistant", "model")
-        except (BadJson, Unreadable) as error:
+            self._weigh_answer(found)
+        except (BadJson, Unreadable, ContentError) as error:
             if self.rules.reads_output:
                 raise unreadable_answer(str(error)) from None
             return Reply()
@@ -378,6 +384,18 @@ class GuardedCall(AsyncCaller):
             found.model,
             identity if isinstance(identity, str) else None,
         )
+
+    def _weigh_answer(self, found: Found) -> None:
+        """What in an answer no check can look at follows the policy, where it looks at answers."""
+        if not (self.rules.reads_output and found.unscreenable):
+            return
+        policy = self.rules.guard.policy
+        try:
+            results = weighed(policy, found)
+        except Refused as end:
+            self.notes.append(Note(Stage.OUTPUT, blocked(end.refusal)))
+            raise
+        self.notes += [Note(Stage.OUTPUT, result) for result in results]
 
     def _answer(self, changed: Mapping[str, Part]) -> None:
         response, found = self.response, self.answered
@@ -408,21 +426,19 @@ class GuardedCall(AsyncCaller):
     def _verdict_headers(self) -> Headers:
         if not self.rules.guard.policy.proxy.verdict_headers:
             return []
-        return verdict_headers(
-            [stage.verdict for stage in self.stages], self.prepared.flags, self.record
-        )
+        results = [result for stage in self.stages for result in stage.verdict.rules]
+        return verdict_headers([*(note.result for note in self.notes), *results], self.record)
 
 
-def verdict_headers(verdicts: list[Verdict], flags: list[str], record: Record | None) -> Headers:
+def verdict_headers(results: list[RuleResult], record: Record | None) -> Headers:
     """What clients are told of a call that went on: flags, changes, and what shadow rules say."""
-    acted: dict[str, str] = dict.fromkeys(flags, "flag")
+    acted: dict[str, str] = {}
     would: dict[str, str] = {}
-    for verdict in verdicts:
-        for result in verdict.rules:
-            if result.action:
-                acted[result.rule] = str(result.action)
-            elif result.would:
-                would[result.rule] = str(result.would)
+    for result in results:
+        if result.action:
+            acted[result.rule] = str(result.action)
+        elif result.would:
+            would[result.rule] = str(result.would)
     headers: Headers = []
     if record is not None:
         headers.append((b"x-guardrail-record", record.id.encode()))
