@@ -176,9 +176,7 @@ def test_rendering_is_ended_in_time() -> None:
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize(
-    ("policy", "wanted"), [("default", Action.FLAG), ("monitor", Action.FLAG)]
-)
+@pytest.mark.parametrize(("policy", "wanted"), [("default", Action.FLAG), ("monitor", Action.FLAG)])
 def test_shipped_policies_flag_text_that_only_one_layer_has(policy: str, wanted: Action) -> None:
     guard = Guard(policy)
     hidden = pdf([Line(SENTENCE), Line("The parking lot is closed today", (72, 500), 20, WHITE)])
