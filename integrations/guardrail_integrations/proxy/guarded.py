@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 from collections import deque
@@ -161,7 +162,7 @@ class GuardedCall(AsyncCaller):
     async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
         """See drive.Caller."""
         self._leave()
-        response = self.response = await self.upstream.send(self._request(changed))
+        response = self.response = await self.upstream.send(await self._request(changed))
         kind = value_of(response.headers, b"content-type").lower()
         self.streams = False
         if not 200 <= response.status < 300:
@@ -301,10 +302,14 @@ class GuardedCall(AsyncCaller):
         finally:
             response.close()
 
-    def _request(self, changed: Mapping[str, Part]) -> Request:
+    async def _request(self, changed: Mapping[str, Part]) -> Request:
         exchange = self.exchange
         headers = upstream_headers(exchange, self.target, (b"content-length",))
-        changes = {**self.prepared.changes, **self._changes(changed)}
+        changes = dict(self.prepared.changes)
+        if changed and self.found.files:  # a PDF is written anew, which takes a while
+            changes |= await asyncio.to_thread(_changes, self.found, changed)
+        elif changed:
+            changes |= _changes(self.found, changed)
         body: list[Buffer] = [self.found.body.raw]
         if changes or self._adds_usage:
             body = self.found.body.spliced(changes)
@@ -328,9 +333,6 @@ class GuardedCall(AsyncCaller):
         if accepted == readable:
             return headers
         return [*without(headers, b"accept-encoding"), (b"accept-encoding", readable)]
-
-    def _changes(self, changed: Mapping[str, Part]) -> dict[Path, Any]:
-        return _changes(self.found, changed)
 
     # to the client
 
@@ -457,13 +459,16 @@ def _is_small_json(response: Response, kind: bytes) -> bool:
 
 def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
     changes: dict[Path, Any] = {}
+    files = {id(file): file for name, file in found.files.items() if name in changed}
+    for file in files.values():
+        changes.update(file.changed(changed))
     for name, part in changed.items():
         if name in found.files:
-            changes.update(found.files[name].changed(changed))
-        elif name not in found.paths and name not in found.pictures:
+            continue
+        if name not in found.paths and name not in found.pictures:
             message = f"{name}: the policy asks for a change that cannot be made in a file."
             raise refused(400, "policy_violation", message, name)
-        elif isinstance(part, Text):
+        if isinstance(part, Text):
             changes[found.paths[name]] = part.text
         elif isinstance(part, Image):
             changes.update(found.pictures[name](part.data, media_type(part.data)))
