@@ -25,6 +25,7 @@ _MEDIA: Mapping[str, Literal["picture", "audio", "video"]] = {
 
 # bytes and their media type to what is written for them, and where
 Write = Callable[[bytes, str], Mapping[Path, Any]]
+Block = Callable[[Any, Path, "Found", Role, str], None]
 Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
 
 
@@ -123,6 +124,16 @@ class Found:
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 self.rest(item, (*path, index), role, source)
+
+    def content(self, value: Any, path: Path, role: Role, source: str, block: Block) -> None:
+        """What a message or a tool's result holds: a text, a block, or several."""
+        if isinstance(value, list):
+            for index, one in enumerate(value):
+                block(one, (*path, index), self, role, source)
+        elif isinstance(value, dict):
+            block(value, path, self, role, source)
+        elif value is not None:
+            self.text(value, path, role, source)
 
     def _media(self, key: str, value: Any, path: Path, role: Role, source: str) -> None:
         """A picture, sound or film where no surface looks for one."""

@@ -32,7 +32,7 @@ def read(root: Any, found: Found) -> None:
     """The parts of a request."""
     for key, value in root.items():
         if key == "system":
-            _content(value, (key,), found, "system", "typed")
+            found.content(value, (key,), "system", "typed", _block)
         elif key == "messages" and isinstance(value, list):
             for index, message in enumerate(value):
                 _message(message, (key, index), found)
@@ -49,18 +49,8 @@ def _message(message: Any, path: Path, found: Found) -> None:
     roles: Mapping[Any, Role] = {"assistant": "assistant", "system": "system"}
     given = message.get("role")
     role: Role = roles.get(given, "user") if isinstance(given, str) else "user"
-    _content(message.get("content"), (*path, "content"), found, role, "typed")
+    found.content(message.get("content"), (*path, "content"), role, "typed", _block)
     found.others(message, ("role", "content"), path, role)
-
-
-def _content(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
-    if isinstance(value, list):
-        for index, block in enumerate(value):
-            _block(block, (*path, index), found, role, source)
-    elif isinstance(value, dict):
-        _block(value, path, found, role, source)
-    elif value is not None:
-        found.text(value, path, role, source)
 
 
 def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
@@ -78,7 +68,7 @@ def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> Non
     elif kind == "container_upload":
         found.skip("file", path)
     elif isinstance(kind, str) and kind.endswith(("tool_result", "search_result")):
-        _content(block.get("content"), (*path, "content"), found, "tool", "tool")
+        found.content(block.get("content"), (*path, "content"), "tool", "tool", _block)
         found.others(block, _LABELS | {"content", "is_error"}, path, "tool", "tool")
     elif isinstance(kind, str) and kind.endswith("tool_use"):
         found.others(block, _LABELS, path, "assistant")
@@ -126,7 +116,7 @@ def _document(value: Any, path: Path, found: Found, role: Role, source: str) -> 
             value["data"], str(value.get("media_type")), (*path, "data"), role, source
         )
     elif kind == "content":
-        _content(value.get("content"), (*path, "content"), found, role, source)
+        found.content(value.get("content"), (*path, "content"), role, source, _block)
     elif kind in ("url", "file"):
         _named(value, path, found, role, source, picture=False)
     else:

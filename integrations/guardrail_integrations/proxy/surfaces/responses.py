@@ -46,7 +46,7 @@ def read(root: Any, found: Found) -> None:
         elif key == "prompt" and isinstance(value, dict):
             variables = value.get("variables")
             for name, given in variables.items() if isinstance(variables, dict) else ():
-                _content(given, (key, "variables", name), found, "user", "typed")
+                found.content(given, (key, "variables", name), "user", "typed", _block)
             found.others(value, ("id", "version", "variables"), (key,))
         elif key not in _CONTROL and isinstance(value, (str, dict, list)):
             found.rest(value, (key,))
@@ -69,7 +69,7 @@ def _item(item: Any, path: Path, found: Found) -> None:
         given = item.get("role")
         role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
         source = "tool" if role == "tool" else "typed"
-        _content(item.get("content"), (*path, "content"), found, role, source)
+        found.content(item.get("content"), (*path, "content"), role, source, _block)
         found.others(item, _LABELS | {"content"}, path, role, source)
     elif kind in ("item_reference", "compaction"):
         return
@@ -77,7 +77,7 @@ def _item(item: Any, path: Path, found: Found) -> None:
         _block(item, path, found, "user", "typed")
     elif isinstance(kind, str) and kind.endswith("_output"):
         output: Path = (*path, "output")
-        _content(item.get("output"), output, found, "tool", "tool")
+        found.content(item.get("output"), output, "tool", "tool", _block)
         found.others(item, _LABELS | {"output"}, path, "tool", "tool")
     elif kind == "image_generation_call":
         if isinstance(item.get("result"), str):
@@ -87,16 +87,6 @@ def _item(item: Any, path: Path, found: Found) -> None:
         # calls and results of tools that run at the upstream, and what is not known yet
         role = "assistant" if kind == "reasoning" or str(kind).endswith("_call") else "tool"
         found.others(item, _LABELS, path, role, "tool" if role == "tool" else "typed")
-
-
-def _content(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
-    if isinstance(value, list):
-        for index, block in enumerate(value):
-            _block(block, (*path, index), found, role, source)
-    elif isinstance(value, dict):
-        _block(value, path, found, role, source)
-    elif value is not None:
-        found.text(value, path, role, source)
 
 
 def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
