@@ -22,10 +22,19 @@ class SseReader:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._more: list[bytes] = []  # behind the rest, without the end of a line
+        self._size = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events that are complete now. Raises UpstreamError for one without an end."""
-        data = self._rest + data if self._rest else data
+        if self._rest:
+            if b"\n" not in data and b"\r" not in data:
+                self._more.append(data)
+                self._size += len(data)
+                self._bound()
+                return []
+            data = b"".join((self._rest, *self._more, data))
+            self._more.clear()
         events: list[bytes] = []
         at = 0
         if b"\r" not in data:
@@ -39,13 +48,19 @@ class SseReader:
                 events.append(data[at : found.end()])
                 at = found.end()
         self._rest = data[at:] if at else data
-        if len(self._rest) > MAX_EVENT:
-            raise UpstreamError("garbage", f"an event of more than {MAX_EVENT >> 20} MiB")
+        self._size = len(self._rest)
+        self._bound()
         return events
+
+    def _bound(self) -> None:
+        if self._size > MAX_EVENT:
+            raise UpstreamError("garbage", f"an event of more than {MAX_EVENT >> 20} MiB")
 
     def end(self) -> bytes:
         """What stands behind the last event."""
-        rest, self._rest = self._rest, b""
+        rest = b"".join((self._rest, *self._more))
+        self._rest, self._size = b"", 0
+        self._more.clear()
         return rest
 
 
