@@ -144,7 +144,7 @@ async def test_a_client_that_does_not_trust_the_proxy_says_nothing(tmp_path: Pat
                 await client.chat.completions.create(**says_something())
         assert not len(records)
         old = front.client()
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             old.maximum_version = ssl.TLSVersion.TLSv1_1
         async with asked(url, old) as client:
             with pytest.raises(openai.APIConnectionError):
