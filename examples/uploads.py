@@ -15,7 +15,7 @@ from guardrail.canaries import CANARIES
 guard = Guard("strict")
 
 for canary in CANARIES:
-    if canary.file is not None:
+    if canary.file is not None and canary.beneath is None:  # a picture, and no page of a PDF
         screening = guard.screen(images=[canary.picture()])
         print(f"{canary.name}: {screening.action}, {screening.verdict.message}")
 

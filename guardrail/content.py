@@ -63,8 +63,9 @@ class Text:
 
     `name` is unique in the call ("prompt", "messages/2/content/0", "images/0#ocr"). `source` says
     how the text came in: "typed", "tool", "model", or "image:ocr", "image:qr" ... for text read
-    from a picture, whose name is then `origin` and whose characters `regions` place in it. `ended`
-    says of a model's text whether the model brought it to its end.
+    from a picture, whose name is then `origin` and whose characters `regions` place in it;
+    `answered` says that this picture is part of an answer. `ended` says of a model's text whether
+    the model brought it to its end.
     """
 
     text: str = field(repr=False)
@@ -74,6 +75,7 @@ class Text:
     origin: str | None = None
     regions: tuple[Region, ...] = ()
     ended: Ending = "whole"
+    answered: bool = False
 
     def boxes(self, start: int, end: int) -> tuple[tuple[Box, int], ...]:
         """Boxes (with their frame) that cover the characters `start` to `end` in the picture.

@@ -112,7 +112,8 @@ def _streamed(book: _Book, asked: int | None) -> Generator[Step, Any, Screened]:
     panes = book.plan.panes(book.call.context)
     before = max((pane.before for pane in panes), default=0)
     windows = [pane.window for pane in panes]
-    stream = Stream(windows, book.plan.policy.limits.max_text_chars, before)
+    holds = book.plan.holds_pictures(book.call.context)
+    stream = Stream(windows, book.plan.policy.limits, before, holds_pictures=holds)
     broken: Exception | None = None
     stopped: Verdict | None = None
     try:
@@ -126,7 +127,7 @@ def _streamed(book: _Book, asked: int | None) -> Generator[Step, Any, Screened]:
     )
     final = not checked.verdict.ask_again
     if final and not checked.verdict.action.stops:
-        stream.finish(checked.verdict.edits)
+        stream.finish(checked.verdict.edits, checked.changed)
         yield from stream.ready()
     if broken is not None and not (final and checked.verdict.action.stops):
         raise broken

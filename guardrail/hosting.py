@@ -9,11 +9,11 @@ from guardrail.detector import Stage
 from guardrail.drive import OPENED, AsyncCaller, aplay, arun
 from guardrail.flow import Outcome, guarded, screened_only
 from guardrail.pdf import is_pdf, of_pictures, read_pdf
-from guardrail.policy import LIMITS_RULE
+from guardrail.policy import LIMITS_RULE, Mode
 from guardrail.record import Record, StageRecord, finding_dict
 from guardrail.steps import Release
 from guardrail.stream import Delta
-from guardrail.verdict import Action, Status, Verdict
+from guardrail.verdict import Action, RuleResult, Status, Verdict
 
 __all__ = [
     "LIMITS_RULE",
@@ -25,12 +25,14 @@ __all__ = [
     "Context",
     "Delta",
     "Image",
+    "Mode",
     "Outcome",
     "Part",
     "Record",
     "Release",
     "Reply",
     "Role",
+    "RuleResult",
     "Stage",
     "StageRecord",
     "Status",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path as FilePath
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -38,6 +37,7 @@ from guardrail.policy import (
 from guardrail.reencode import Reencode
 from guardrail.registry import Kind, Registry, UnknownPlugin
 from guardrail.verdict import Action
+from guardrail.wording import did_you_mean, in_words, place_in
 
 PATHS = ("file", "calibration")  # arguments that are paths, relative to the policy's folder
 SHIPPED = ("default", "strict", "monitor")
@@ -160,11 +160,11 @@ class _Build:
         except ValidationError as error:
             problems: dict[Path, Any] = {}
             for problem in error.errors(include_url=False):
-                problems.setdefault((*path, *_place(data, problem["loc"])), problem)
+                problems.setdefault((*path, *place_in(data, problem["loc"])), problem)
             for place, problem in problems.items():
                 inner = any(len(p) > len(place) and p[: len(place)] == place for p in problems)
                 if not inner or problem["type"] == "missing":
-                    self._add(place, *_words(problem, model))
+                    self._add(place, *in_words(problem, model))
             return None
 
     def _extractors(
@@ -185,7 +185,7 @@ class _Build:
             model = self.registry.arguments(kind, name)
         except UnknownPlugin:
             what = "check" if kind == "detector" else kind
-            self._add(path, f"there is no {what} {name!r}", _did_you_mean(name, known))
+            self._add(path, f"there is no {what} {name!r}", did_you_mean(name, known))
             return None
         except Exception as error:
             self._add(path, f"{name!r} cannot be imported ({type(error).__name__})")
@@ -284,7 +284,7 @@ class _Build:
             for label in entry.categories:
                 if label not in spec.labels:
                     place = (*path, "categories", label)
-                    hint = _did_you_mean(label, spec.labels)
+                    hint = did_you_mean(label, spec.labels)
                     self._add(place, f"{spec.name} has no category {label!r}", hint)
             return {
                 label: self._steps(given, _default(spec, label), (*path, "categories", label))
@@ -349,7 +349,7 @@ class _Build:
             known = [LIMITS_RULE, *(rule.id for rule in policy.rules)]
             if rule_id not in known:
                 place = (*path, "expect", rule_id)
-                self._add(place, f"there is no rule {rule_id!r}", _did_you_mean(rule_id, known))
+                self._add(place, f"there is no rule {rule_id!r}", did_you_mean(rule_id, known))
         for image in images:
             if not (self.folder / image).is_file():
                 self._add(path, f"there is no file {image}", "paths start at the policy's folder")
@@ -401,91 +401,6 @@ def _default(spec: Spec, label: str) -> float:
 def _uses(entry: RuleEntry, action: str) -> bool:
     given = [entry.action, entry.threshold, *(entry.categories or {}).values()]
     return any(one == action or (isinstance(one, dict) and action in one) for one in given)
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.6)
-    listed = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
-    return f"did you mean {close[0]!r}?" if close else f"there are: {listed or 'none'}"
-
-
-def _place(data: Any, loc: Sequence[str | int]) -> Path:
-    """The part of a pydantic location that is in the data: branches of unions are left out."""
-    place: list[str | int] = []
-    for step in loc:
-        inside = isinstance(data, dict) and step in data
-        listed = isinstance(data, list) and isinstance(step, int) and step < len(data)
-        if inside or listed:
-            data = data[step]
-            place.append(step)
-    return tuple(place)
-
-
-def _words(problem: Any, model: type[BaseModel]) -> tuple[str, str]:
-    """A pydantic problem in plain words, and what would be right."""
-    kind, loc = problem["type"], problem["loc"]
-    if kind == "extra_forbidden":
-        known = _keys_at(model, loc[:-1])
-        return f"unknown key {str(loc[-1])!r}", _did_you_mean(str(loc[-1]), known)
-    if kind == "missing":
-        return f"the key {str(loc[-1])!r} is missing", ""
-    if kind == "literal_error":
-        expected = problem["ctx"]["expected"]
-        return f"{_shown(problem['input'])} is not one of the choices", f"there are: {expected}"
-    context = problem.get("ctx", {})
-    said = {
-        "string_type": "a text is expected",
-        "int_type": "a whole number is expected",
-        "float_type": "a number is expected",
-        "bool_type": "true or false is expected",
-        "list_type": "a list is expected",
-        "dict_type": "a mapping (key: value) is expected",
-        "model_type": "a mapping (key: value) is expected",
-        "greater_than": f"must be more than {context.get('gt')}",
-        "greater_than_equal": f"must be at least {context.get('ge')}",
-        "less_than_equal": f"must be at most {context.get('le')}",
-        "too_short": "must not be empty",
-        "string_too_long": f"must have at most {context.get('max_length')} characters",
-        "string_pattern_mismatch": "has characters that are not allowed here",
-    }.get(kind, problem["msg"])
-    return f"{said}, not {_shown(problem['input'])}", _FORMS.get(loc[-1] if loc else "", "")
-
-
-_FORMS: Mapping[str | int, str] = {
-    "id": "use letters, digits, dots, dashes and underscores, at most 80 of them",
-    "message": "one line of at most 300 characters",
-}
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, (dict, list)):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _keys_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """The keys that a model knows at a location."""
-    for step in loc:
-        if isinstance(step, int):
-            continue
-        field = model.model_fields.get(step)
-        inner = _model_in(field.annotation) if field is not None else None
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in get_args(annotation):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
 
 
 def policy_schema(registry: Registry | None = None) -> dict[str, Any]:

@@ -78,15 +78,16 @@ class Plan:
             )
             for extractor in policy.extractors
         }
-        self._looking_at: dict[tuple[type, str, str], tuple[Rule, ...]] = {}
-        self._glances: dict[tuple[tuple[type, str, str], ...], Glance | None] = {}
+        self._looking_at: dict[_Kind, tuple[Rule, ...]] = {}
+        self._glances: dict[tuple[_Kind, ...], Glance | None] = {}
         self.asks_again = any(rule.ask_again for rule in self.rules)
         self.looks_at_calls = any(rule.detector.spec.scope != "part" for rule in self.rules)
         self._panes = panes_of(policy.holding())
+        self._holds_pictures = bool(policy.holding_pictures())
 
     def looking_at(self, part: Part) -> tuple[Rule, ...]:
         """The rules that look at this part on its own."""
-        kind = (type(part), part.role, part.source)
+        kind = _kind(part)
         rules = self._looking_at.get(kind)
         if rules is None:
             rules = tuple(
@@ -100,7 +101,7 @@ class Plan:
 
     def glance_of(self, parts: Sequence[Part]) -> Glance | None:
         """What there is to look at in texts that only inline checks see; None for any others."""
-        shape = tuple([(type(part), part.role, part.source) for part in parts])
+        shape = tuple([_kind(part) for part in parts])
         if shape not in self._glances:
             glance = self._glance(parts)
             if len(self._glances) >= MAX_KINDS or not all(load.done for load in self._inline):
@@ -126,7 +127,7 @@ class Plan:
     @property
     def holds_output(self) -> bool:
         """Whether a streamed answer may be held back."""
-        return bool(self._panes)
+        return bool(self._panes) or self._holds_pictures
 
     def _identify(self, plugin: Detector | Extractor, arguments: Mapping[str, Any]) -> bytes:
         settings = json.dumps(arguments, sort_keys=True, default=repr)
@@ -140,6 +141,18 @@ class Plan:
     def panes(self, context: Context) -> tuple[Pane, ...]:
         """What a streamed answer waits for."""
         return self._panes if self.policy.scope.covers(context) else ()
+
+    def holds_pictures(self, context: Context) -> bool:
+        """Whether pictures of a streamed answer wait for its end."""
+        return self._holds_pictures and self.policy.scope.covers(context)
+
+
+_Kind = tuple[type, str, str, bool]
+
+
+def _kind(part: Part) -> _Kind:
+    """All that decides which rules look at a part on its own."""
+    return type(part), part.role, part.source, isinstance(part, Text) and part.answered
 
 
 def panes_of(rules: Sequence[Rule]) -> tuple[Pane, ...]:

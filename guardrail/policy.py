@@ -122,12 +122,12 @@ class Rule:
             raise ValueError(f"{self.id}: ask_again is for rules on output alone")
 
     @cached_property
-    def _seen(self) -> dict[tuple[bool, str, str], bool]:
+    def _seen(self) -> dict[tuple[bool, str, str, bool], bool]:
         return {}
 
     def sees(self, part: Part) -> bool:
         """Whether this rule looks at `part`: its scope fits and the detector reads its kind."""
-        key = (isinstance(part, Image), part.role, part.source)
+        key = (isinstance(part, Image), part.role, part.source, _is_answer(part))
         seen = self._seen.get(key)
         if seen is None:
             seen = self._seen[key] = self._sees(part)
@@ -138,14 +138,14 @@ class Rule:
         spec = self.detector.spec
         if kind not in spec.reads or not part.source.startswith(spec.sources or ""):
             return False
-        scope = "output" if part.source == "model" else _SCOPE_OF_ROLE[part.role]
+        scope = "output" if _is_answer(part) else _SCOPE_OF_ROLE[part.role]
         seen = "image" if isinstance(part, Image) or part.source.startswith("image:") else "text"
         return scope in self.when or f"{scope}.{seen}" in self.when
 
     def reads_pictures_of(self, image: Image) -> bool:
         """Whether this rule looks at text that is read out of `image`."""
         source = "image:page:any" if image.source == PAGE else "image:any"
-        return self.sees(Text("", role=image.role, source=source))
+        return self.sees(Text("", role=image.role, source=source, answered=_is_answer(image)))
 
     @cached_property
     def passed(self) -> RuleResult:
@@ -164,9 +164,17 @@ class Rule:
         """Whether a streamed answer waits for this rule: it may stop or change it."""
         if self.detector.spec.window == 0:
             return False
-        strictest = max((at[0] for steps in self.levels.values() for at in steps), default=None)
-        seen = self.sees(Text("", role="assistant", source="model"))
-        return seen and strictest is not None and strictest > Action.FLAG
+        return self._acts() and self.sees(Text("", role="assistant", source="model"))
+
+    def holds_pictures(self, *, read: bool) -> bool:
+        """Whether the pictures of a streamed answer wait for this rule; `read` says that text in
+        pictures is read."""
+        image = Image(b"", role="assistant", source="model")
+        return self._acts() and (self.sees(image) or (read and self.reads_pictures_of(image)))
+
+    def _acts(self) -> bool:
+        """Whether it may do more than flag."""
+        return any(at[0] > Action.FLAG for steps in self.levels.values() for at in steps)
 
     def redacts(self) -> bool:
         """Whether it may change content."""
@@ -286,6 +294,15 @@ class Policy:
         """The rules that a streamed answer waits for."""
         return tuple(
             rule for rule in self.active() if self.mode_of(rule) is Mode.ENFORCE and rule.holds()
+        )
+
+    def holding_pictures(self) -> tuple[Rule, ...]:
+        """The rules that the pictures of a streamed answer wait for."""
+        return tuple(
+            rule
+            for rule in self.active()
+            if self.mode_of(rule) is Mode.ENFORCE
+            and rule.holds_pictures(read=bool(self.extractors))
         )
 
     def timeout_s(self, rule: Rule, part: Part) -> float:
@@ -409,6 +426,10 @@ def decide(
     message = (strictest.message if strictest else first.reason) or NEUTRAL_MESSAGE
     reason = f"{first.rule}: {(strictest and strictest.message) or first.reason}"
     return Verdict(action, tuple(results), edits, reason, message, ask_again)
+
+
+def _is_answer(part: Part) -> bool:
+    return part.source == "model" or (isinstance(part, Text) and part.answered)
 
 
 def replacement_mistake(text: str) -> str:

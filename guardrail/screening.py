@@ -473,7 +473,12 @@ def _as_read_from(image: Image, text: Text) -> Text:
     if image.source == PAGE:
         source = f"image:page:{source.partition(':')[2]}"
     return replace(
-        text, name=f"{image.name}#{suffix}", origin=image.name, role=image.role, source=source
+        text,
+        name=f"{image.name}#{suffix}",
+        origin=image.name,
+        role=image.role,
+        source=source,
+        answered=image.source == "model",
     )
 
 

@@ -88,10 +88,12 @@ class Next:
 
 @dataclass(slots=True)
 class Release:
-    """Hand chunk `index` to the caller, with its texts exchanged where `texts` names them."""
+    """Hand chunk `index` to the caller, with its texts and the bytes of its pictures exchanged
+    where `texts` and `pictures` name them."""
 
     index: int
     texts: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from guardrail.content import Content, Ending, Text, Usage, ending
+from guardrail.content import Content, Ending, Image, Limits, Part, Text, Usage, ending
 from guardrail.detector import Window
 from guardrail.edit import cut_chunks, cuts
 from guardrail.jsontext import ESCAPE, Cut, inside_string, is_json
@@ -41,7 +41,8 @@ _SENTENCE = re.compile(r"[.!?…。！？।]+[\"'”’)\]]*\s|\n|\\n|[。！�
 @dataclass(frozen=True)
 class Delta:
     """What one chunk adds to the answer: pieces of text, each with the key of the text it
-    continues ("output", a further choice, a tool call's arguments).
+    continues ("output", a further choice, a tool call's arguments), and pictures, each with the
+    key of its place and its encoded bytes.
 
     `ends` names the texts that nothing more is added to after this chunk; one that ends in `*`
     stands for all keys that begin so.
@@ -53,6 +54,7 @@ class Delta:
     model: str | None = None
     response_id: str | None = None
     ends: tuple[str, ...] = ()
+    pictures: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -73,36 +75,61 @@ class Slice:
 
 
 class Stream:
-    """The texts of a stream as they have come so far, and the chunks that wait for them."""
+    """The texts and pictures of a stream as they have come so far, and the chunks that wait.
 
-    def __init__(self, panes: Sequence[Window], max_chars: int, before: int = 0) -> None:
+    With `holds_pictures` a chunk with a picture waits until everything has been looked at.
+    """
+
+    def __init__(
+        self,
+        panes: Sequence[Window],
+        limits: Limits,
+        before: int = 0,
+        *,
+        holds_pictures: bool = False,
+    ) -> None:
         self.panes = tuple(panes)
         self._before = max([before, *(pane for pane in self.panes if isinstance(pane, int))])
-        self._max_chars = max_chars
+        self._limits, self._holds_pictures = limits, holds_pictures
         self._chars = 0
         self._channels: dict[str, _Channel] = {}
-        self._waiting: deque[tuple[int, tuple[tuple[_Channel, int, int], ...]]] = deque()
+        self._pictures: dict[bytes, Image] = {}
+        self._changed: Mapping[str, Part] = {}
+        self._finished = False
+        self._waiting: deque[_Chunk] = deque()
         self._count = 0
         self._touched: dict[str, _Channel] = {}
         self._ended: Ending = "whole"
 
     def add(self, delta: Delta) -> None:
-        """Take in the next chunk. Past the limit on text its pieces are no longer kept."""
+        """Take in the next chunk. Past the limits what it brings is no longer kept."""
         places = []
         for key, text in delta.parts:
             channel = self._channels.get(key)
             if channel is None:
                 channel = self._channels[key] = _Channel(key, self.panes, self._before)
             self._chars += len(text)
-            places.append(channel.add(text, keep=self._chars <= self._max_chars))
+            places.append(channel.add(text, keep=self._chars <= self._limits.max_text_chars))
             self._touched[key] = channel
         for end in delta.ends:
             for key in self._named(end):
                 self._channels[key].ended = True
                 self._touched[key] = self._channels[key]
         self._ended = ending(delta.finish_reason) if delta.finish_reason else self._ended
-        self._waiting.append((self._count, tuple(places)))
+        pictures = tuple((key, self._picture(key, data)) for key, data in delta.pictures)
+        self._waiting.append(_Chunk(self._count, tuple(places), pictures))
         self._count += 1
+
+    def _picture(self, key: str, data: bytes) -> str:
+        """The name of a picture as a part: the same bytes are one, wherever they are said again."""
+        if len(self._pictures) > self._limits.max_images:
+            return ""
+        known = self._pictures.get(data)
+        if known is None:
+            name = f"{key}/{len(self._pictures)}"
+            known = Image(data, name, "assistant", "model", self._limits)
+            self._pictures[data] = known
+        return known.name
 
     def _named(self, end: str) -> list[str]:
         if end.endswith("*"):
@@ -128,45 +155,69 @@ class Stream:
         """The chunks that may leave now, with the edits made."""
         waiting = self._waiting
         while waiting:
-            index, places = waiting[0]
-            if not all(end <= channel.free for channel, _, end in places):
+            chunk = waiting[0]
+            if chunk.pictures and self._holds_pictures and not self._finished:
+                return
+            if not all(end <= channel.free for channel, _, end in chunk.places):
                 return
             waiting.popleft()
             texts: dict[str, str] = {}
-            for channel, start, end in places:
+            for channel, start, end in chunk.places:
                 new = channel.leave(start, end)
                 if new is not None:
                     texts[channel.key] = new
-            yield Release(index, texts)
+            pictures = {
+                key: part.data
+                for key, name in chunk.pictures
+                if isinstance(part := self._changed.get(name), Image)
+            }
+            yield Release(chunk.index, texts, pictures)
 
-    def finish(self, edits: Sequence[Edit]) -> None:
-        """All of the text has been looked at, with these edits: everything may leave."""
+    def finish(self, edits: Sequence[Edit], changed: Mapping[str, Part]) -> None:
+        """All of it has been looked at, with these edits of texts and changed pictures:
+        everything may leave."""
+        self._finished, self._changed = True, changed
         for channel in self._channels.values():
             channel.finish(edits)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Set once the answer has grown over the limit on text."""
-        if self._chars <= self._max_chars:
-            return ()
-        message = f"output: {self._chars} characters, over the limit of {self._max_chars}"
-        return (Failure(Status.ERROR, f"{message} (limits.max_text_chars)"),)
+        """Set once the answer has grown over the limits on text or pictures."""
+        grown = (
+            (self._chars, "characters", "max_text_chars"),
+            (len(self._pictures), "pictures", "max_images"),
+        )
+        return tuple(
+            Failure(
+                Status.ERROR, f"output: {count} {what}, over the limit of {limit} (limits.{name})"
+            )
+            for count, what, name in grown
+            if count > (limit := getattr(self._limits, name))
+        )
 
     @property
     def content(self) -> Content:
-        """The answer so far, one part for each text."""
-        return Content(
-            tuple(
-                Text(
-                    "".join(channel.pieces),
-                    name=key,
-                    role="assistant",
-                    source="model",
-                    ended=self._ended,
-                )
-                for key, channel in self._channels.items()
+        """The answer so far, one part for each text and each picture."""
+        texts = (
+            Text(
+                "".join(channel.pieces),
+                name=key,
+                role="assistant",
+                source="model",
+                ended=self._ended,
             )
+            for key, channel in self._channels.items()
         )
+        return Content((*texts, *self._pictures.values()))
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A chunk that waits: where its texts stand, and its pictures by key and name."""
+
+    index: int
+    places: tuple[tuple[_Channel, int, int], ...]
+    pictures: tuple[tuple[str, str], ...]
 
 
 class _Channel:

@@ -1,4 +1,4 @@
-"""Parts for your own tests: a scripted model, detectors with fixed findings, captured records.
+"""Parts for your own tests: scripted models, detectors with fixed findings, captured records.
 
 detector = fixed_detector({"forbidden": 0.9})
 records = CapturedRecords()
@@ -8,17 +8,21 @@ model = guard(ScriptedModel(["a quiet answer"]))
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from guardrail.content import Image, Text
 from guardrail.detector import Detector, Extractor, Spec, View, Window
 from guardrail.policy import ANY_LABEL, Policy, Rule
 from guardrail.record import Record
 from guardrail.verdict import Action, Area, Finding, Span
+
+if TYPE_CHECKING:
+    from http.server import ThreadingHTTPServer
 
 
 class ScriptedModel:
@@ -43,6 +47,64 @@ class ScriptedModel:
         return answer
 
     __name__ = __qualname__ = "ScriptedModel"
+
+
+class ScriptedEndpoint:
+    """A model endpoint on loopback, in the form of OpenAI's Chat Completions.
+
+    It answers with the next text of a list, and keeps what it was asked. `with` opens and closes
+    it; `url` is the base URL for a client.
+    """
+
+    def __init__(self, answers: Sequence[str]) -> None:
+        self._answers = list(answers)
+        self._server: ThreadingHTTPServer | None = None
+        self.asked: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self._server is not None, "it is open only inside a `with`"
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self) -> ScriptedEndpoint:
+        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+        answer = self._answer
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                """Answer a call."""
+                asked = self.rfile.read(int(self.headers["content-length"]))
+                body = json.dumps(answer(json.loads(asked))).encode()
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Keep quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(asked)
+        message = {"role": "assistant", "content": self._answers.pop(0)}
+        return {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": asked.get("model"),
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        }
 
 
 class CapturedRecords:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from guardrail.detector import Detector, Spec, View
-from guardrail.errors import MissingExtra, NotRun
+from guardrail.errors import NotRun
 from guardrail.verdict import Finding, Span
+from guardrail_detectors.pretrained import places_of, pretrained
 
 BATCH = 8  # windows a forward pass
 
@@ -79,7 +78,6 @@ def classifier(
 
 
 Windows = Callable[[str], Iterator[Window]]
-_loading = threading.Lock()
 
 
 @lru_cache(maxsize=8)
@@ -90,30 +88,17 @@ def _load(
     size: int,
     overlap: int,
 ) -> Windows:
-    try:
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    except ImportError as error:
-        raise MissingExtra(str(error.name), "transformers") from None
+    model, tokenizer = pretrained(name, "AutoModelForSequenceClassification", "AutoTokenizer")
 
-    local = Path(name).is_dir()
-    try:
-        with _loading:
-            tokenizer: Any = AutoTokenizer.from_pretrained(name, local_files_only=local)
-            model: Any = AutoModelForSequenceClassification.from_pretrained(
-                name, local_files_only=local
-            ).eval()
-    except Exception as error:
-        raise NotRun(f"the model {name} cannot be loaded ({type(error).__name__})") from None
+    import torch
+
     if not tokenizer.is_fast:
         raise NotRun(f"the model {name} has no fast tokenizer, which windows need")
-    classes = {str(label): int(index) for index, label in model.config.id2label.items()}
-    missing = [label for label, _ in labels if label not in classes]
-    if missing:
-        raise NotRun(f"the model {name} has no class {missing[0]!r}; it has {sorted(classes)}")
+    known = {str(label): int(index) for index, label in model.config.id2label.items()}
+    classes = places_of(name, known, [label for label, _ in labels])
     problem = getattr(model.config, "problem_type", None)
     apart = problem == "multi_label_classification" if multi_label is None else multi_label
-    apart = apart or len(classes) == 1
+    apart = apart or len(known) == 1
     longest = min(size, int(getattr(model.config, "max_position_embeddings", size)))
     longest = min(longest, int(tokenizer.model_max_length))
 
@@ -147,8 +132,8 @@ def _load(
                 if spans:
                     scores: dict[str, float] = {}
                     for label, category in labels:
-                        score, known = row[classes[label]], scores.get(category, 0.0)
-                        scores[category] = max(known, score) if apart else min(1.0, known + score)
+                        score, best = row[classes[label]], scores.get(category, 0.0)
+                        scores[category] = max(best, score) if apart else min(1.0, best + score)
                     yield Window(spans[0][0], spans[-1][1], scores)
 
     return windows

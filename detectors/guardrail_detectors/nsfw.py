@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guardrail.detector import Detector, Spec, View
-from guardrail.errors import MissingExtra, NotRun
 from guardrail.verdict import Area, Finding
+from guardrail_detectors.pretrained import places_of, pretrained
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -83,34 +81,12 @@ def _open_nsfw(threads: int) -> Score:
     return score
 
 
-_loading = threading.Lock()
-
-
 @lru_cache(maxsize=4)
 def _transformers(name: str, classes: tuple[str, ...]) -> Score:
-    from guardrail_detectors.torchvision import mend
+    model, processor = pretrained(name, "AutoModelForImageClassification", "AutoImageProcessor")
+    wanted = list(places_of(name, model.config.label2id, classes).values())
 
-    try:
-        mend()
-        import torch
-        from transformers import AutoImageProcessor, AutoModelForImageClassification
-    except ImportError as error:
-        raise MissingExtra(str(error.name), "transformers") from None
-
-    local = Path(name).is_dir()
-    try:
-        with _loading:
-            processor: Any = AutoImageProcessor.from_pretrained(name, local_files_only=local)
-            model: Any = AutoModelForImageClassification.from_pretrained(
-                name, local_files_only=local
-            ).eval()
-    except (OSError, ValueError) as error:
-        raise NotRun(f"the model {name} cannot be loaded ({type(error).__name__})") from None
-    known: dict[str, int] = model.config.label2id
-    missing = [label for label in classes if label not in known]
-    if missing:
-        raise NotRun(f"the model {name} has no class {missing[0]!r}; it has {sorted(known)}")
-    wanted = [known[label] for label in classes]
+    import torch
 
     def score(picture: Pillow.Image) -> float:
         with torch.inference_mode():

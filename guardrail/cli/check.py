@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from guardrail.cli.common import (
+    A_FILE,
     EXIT_STOPPED,
     fail,
     load_guard,
@@ -26,14 +27,14 @@ from guardrail.cli.common import (
     "--image",
     "images",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=A_FILE,
     help="A picture; may be given several times.",
 )
 @click.option(
     "--pdf",
     "pdfs",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=A_FILE,
     help="A PDF, of which all pages are screened; may be given several times.",
 )
 @click.option("--tool", help="The result of a tool.")

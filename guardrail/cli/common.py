@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -15,9 +16,20 @@ if TYPE_CHECKING:
     from guardrail.guard import Guard
     from guardrail.record import Sink
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 EXIT_STOPPED = 10
 EXIT_USAGE = 2
 UNBROKEN = 1 << 20  # columns; no line that a command prints is as wide
+
+A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def output_option(into: str, about: str, *, folder: bool = False) -> Callable[[F], F]:
+    """The option -o, which a command needs: a file, or a folder."""
+    kind = click.Path(dir_okay=folder, file_okay=not folder, path_type=Path)
+    return click.option("-o", "--output", into, required=True, type=kind, help=about)
+
 
 policy_option = click.option(
     "--policy", default="default", show_default=True, help="A shipped policy's name or a file."

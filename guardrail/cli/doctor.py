@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guardrail.cli.common import load_guard, policy_option, terminal
-from guardrail.content import Image, Text
+from guardrail.content import Call, Content, Part
+from guardrail.detector import Stage
+from guardrail.drive import play
+from guardrail.flow import Outcome, screened_only
 
 if TYPE_CHECKING:
     from guardrail.canaries import Canary
@@ -87,28 +90,29 @@ def _is_expected(guard: Guard, canary: Canary) -> bool:
     through = {extractor.spec.name for extractor in guard.policy.extractors}
     if canary.through is not None and canary.through not in through:
         return False
-    rules = [r for r in guard.plan.rules if r.detector.spec.name == canary.detector]
-    if canary.text is not None:
-        typed, said = Text(canary.text), Text(canary.text, role="assistant", source="model")
-        return any(rule.sees(typed) or rule.sees(said) for rule in rules)
-    image = Image(b"")
-    return any(rule.sees(image) or rule.reads_pictures_of(image) for rule in rules)
+    return any(canary.concerns(rule) for rule in guard.plan.rules)
 
 
 def _screened(guard: Guard, canary: Canary) -> tuple[list[CheckRun], set[str]]:
     """The checks that ran on a canary, and the detectors of the rules that it hit."""
-    pictures = None if canary.file is None else [canary.picture()]
-    done = [guard.screen(canary.text, pictures, thorough=True)]
-    if canary.text is not None:
-        done.append(guard.check(canary.text, thorough=True))
+    done = [_outcome(guard, Stage.INPUT, canary.parts(guard.policy.limits))]
+    if answer := canary.answer():
+        done.append(_outcome(guard, Stage.OUTPUT, answer))
     detectors = {rule.id: rule.detector.spec.name for rule in guard.plan.rules}
     hits = {
         detectors[result.rule]
-        for screening in done
-        for result in screening.verdict.rules
+        for outcome in done
+        for result in outcome.verdict.rules
         if result.findings and result.rule in detectors
     }
-    return [run for screening in done for run in screening.record.stages[0].checks], hits
+    return [run for outcome in done for run in outcome.record.stages[0].checks], hits
+
+
+def _outcome(guard: Guard, stage: Stage, parts: tuple[Part, ...]) -> Outcome:
+    content = Content(parts)
+    call = Call(content if stage is Stage.INPUT else Content())
+    flow = screened_only(guard.plan, call, stage, content, thorough=True)
+    return play(flow, guard.runner, lambda _: None)
 
 
 def _note(health: Health, run: CheckRun, first: bool) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from guardrail.cli.common import fail, records_file, records_option, terminal
+from guardrail.cli.common import A_FILE, fail, records_file, records_option, terminal
 
 
 @click.command()
 @click.argument("record_id")
 @click.option(
     "--image",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=A_FILE,
     help="The picture of that call: the boxes are drawn on a copy of it.",
 )
 @click.option(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guardrail.cli.common import fail, load_guard, policy_option, terminal
+from guardrail.cli.common import A_FILE, fail, load_guard, output_option, policy_option, terminal
 
 if TYPE_CHECKING:
     from guardrail.guard import Guard, Screening
@@ -33,15 +33,8 @@ class Fields:
 
 
 @click.command()
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the rows go; an unfinished file is continued.",
-)
+@click.argument("source", type=A_FILE)
+@output_option("target", "Where the rows go; an unfinished file is continued.")
 @policy_option
 @click.option("--all-scores", is_flag=True, help="Also give the scores under their thresholds.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import click
 
-from guardrail.cli.common import fail, policy_option
+from guardrail.cli.common import A_FILE, fail, policy_option
 
 
 @click.command()
 @click.option("--upstream", help="The model endpoint: http://localhost:8000.")
 @click.option(
     "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=A_FILE,
     help="A file of upstreams, routes and limits, in place of --upstream.",
 )
 @policy_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256))
-@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--tls-cert", type=A_FILE)
+@click.option("--tls-key", type=A_FILE)
 @click.option(
     "--records",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guardrail.cli.common import fail, load_guard, terminal
+from guardrail.cli.common import A_FILE, fail, load_guard, terminal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ class Scores:
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("data", type=A_FILE)
 @click.option("--policy", required=True, help="A policy with a rule on entities.")
 @click.option("--against", help="Another policy, whose AUC is held against the first one's.")
 @click.option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guardrail.cli.common import fail, load_guard, policy_option, terminal
+from guardrail.cli.common import A_FILE, fail, load_guard, policy_option, terminal
 
 if TYPE_CHECKING:
     from guardrail.evaluate.labelled import Labelled
@@ -36,7 +36,7 @@ class Scored:
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("data", type=A_FILE)
 @policy_option
 @click.option(
     "--html",

@@ -11,14 +11,13 @@ from typing import Any
 
 import click
 
+from guardrail.cli.common import A_FILE
 from guardrail.evaluate.figures import wilson
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("answers", type=_FILE, required=False)
-@click.option("--schema", "schema_file", type=_FILE, help="The JSON Schema of ANSWERS.")
+@click.argument("answers", type=A_FILE, required=False)
+@click.option("--schema", "schema_file", type=A_FILE, help="The JSON Schema of ANSWERS.")
 @click.option("--samples", default=20, show_default=True, help="Sampled answers of each schema.")
 @click.option("--tokens", default=64, show_default=True, help="Tokens of a timed run.")
 @click.option("--rounds", default=7, show_default=True, help="Timed runs of each kind.")

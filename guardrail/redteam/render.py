@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from guardrail.cli.common import fail
+from guardrail.cli.common import A_FILE, fail, output_option
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,15 +29,8 @@ class Rendered:
 
 
 @click.command()
-@click.argument("texts", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the pictures and index.jsonl go.",
-)
+@click.argument("texts", type=A_FILE)
+@output_option("folder", "Where the pictures and index.jsonl go.", folder=True)
 @click.option(
     "--on",
     "bases",
@@ -46,7 +39,7 @@ class Rendered:
     help="A picture, or a folder of pictures, to draw on; may be repeated.",
 )
 @click.option("--style", "styles", multiple=True, help="Only these styles; may be repeated.")
-@click.option("--font", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--font", type=A_FILE)
 @click.option("--seed", default=0, show_default=True)
 def render(
     texts: Path,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from guardrail.cli.common import fail, load_guard, policy_option, terminal
+from guardrail.cli.common import A_FILE, fail, load_guard, policy_option, terminal
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,7 +57,7 @@ class Try:
 @click.option(
     "--on",
     "base",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=A_FILE,
     help="The picture to draw on.",
 )
 @click.option("--style", "styles", multiple=True, help="Only these styles; may be repeated.")

@@ -146,11 +146,15 @@ def litellm(origin: str, core: int | None) -> Iterator[Proxy | None]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
-        file.write_text(
-            "model_list: [{model_name: m, litellm_params: "
-            f"{{model: openai/m, api_base: '{origin}/v1', api_key: k}}}}]\n"
-        )
-        with serving([program, "--config", str(file), "--port", str(port)], port, core) as pid:
+        params = {"model": "openai/m", "api_base": f"{origin}/v1", "api_key": "k"}
+        config = {
+            "model_list": [{"model_name": "m", "litellm_params": params}],
+            "general_settings": {"dangerously_permit_weak_or_unset_master_key": True},
+        }
+        file.write_text(json.dumps(config))
+        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it fetches its prices otherwise
+        command = [program, "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+        with serving(command, port, core) as pid:
             yield Proxy("LiteLLM", f"http://127.0.0.1:{port}", pid)
 
 

@@ -220,7 +220,7 @@ def test_streams_of_any_cut_come_out_as_the_whole_would(pieces: list[str]) -> No
 def test_unchanged_chunks_are_never_rewritten(data: st.DataObject) -> None:
     pieces = data.draw(st.lists(st.text("abd .", max_size=12), min_size=1, max_size=40))
     panes = data.draw(st.sampled_from([(), (3,), ("sentence",), (3, "sentence"), (None,)]))
-    stream, out = Stream(panes, 10_000), []
+    stream, out = Stream(panes, Limits(max_text_chars=10_000)), []
     for piece in pieces:
         stream.add(Delta((("k", piece),)))
         for looked in stream.due():
@@ -228,7 +228,7 @@ def test_unchanged_chunks_are_never_rewritten(data: st.DataObject) -> None:
             assert looked.settled <= looked.limit
             stream.seen(looked, looked.limit, [])
         out += list(stream.ready())
-    stream.finish([])
+    stream.finish([], {})
     out += list(stream.ready())
     assert out == [Release(index) for index in range(len(pieces))]
 
@@ -467,7 +467,7 @@ def test_ten_megabytes_end_at_the_limit() -> None:
 
 def test_looks_grow_with_the_text_not_with_its_square() -> None:
     def looked(count: int) -> int:
-        stream, total = Stream((384,), 10**9), 0
+        stream, total = Stream((384,), Limits(max_text_chars=10**9)), 0
         for _ in range(count):
             stream.add(Delta((("k", "some text "),)))
             for piece in stream.due():

@@ -174,3 +174,18 @@ def test_rendering_is_ended_in_time() -> None:
             pdf_limits=PdfLimits(seconds=0.3),
         )
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("policy", "wanted"), [("default", Action.FLAG), ("monitor", Action.FLAG)])
+def test_shipped_policies_flag_text_that_only_one_layer_has(policy: str, wanted: Action) -> None:
+    guard = Guard(policy)
+    hidden = pdf([Line(SENTENCE), Line("The parking lot is closed today", (72, 500), 20, WHITE)])
+
+    def layers(data: bytes) -> tuple[Action, set[str]]:
+        rules = guard.screen(pdfs=[data], thorough=True).verdict.rules
+        (result,) = [one for one in rules if one.rule == "pdf-layers"]
+        return result.would, {finding.label for finding in result.findings}
+
+    assert layers(pdf([Line(SENTENCE)])) == (Action.ALLOW, set())
+    assert layers(hidden) == (wanted, {"layer_only"})
+    assert layers(scanned(SENTENCE)) == (Action.ALLOW, set())

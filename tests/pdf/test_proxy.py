@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 
-from guardrail import Action
-from guardrail.pdf import read_pdf
+from guardrail import Action, Image
+from guardrail.pdf import of_pictures, read_pdf
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.fetch import FetchRules, SafeFetcher
 from tests.pdf.drawn import WHITE, Line, pdf
@@ -68,6 +70,23 @@ async def test_a_covered_page_makes_a_file_of_pictures() -> None:
         colours = {pixel for _, pixel in first.picture.rgb().getcolors(1 << 24)}
         assert (0, 0, 0) in colours
         assert second.picture.rgb().getextrema() == ((255, 255),) * 3
+
+
+async def test_a_file_is_written_once_and_not_on_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def noted(pages: Sequence[Image]) -> bytes:
+        threads.append(threading.current_thread())
+        return of_pictures(pages)
+
+    monkeypatch.setattr("guardrail_integrations.proxy.found.of_pictures", noted)
+    async with running(REDACTS, says(chat_answer("fine"))) as proxy:
+        data = pdf([Line(SENTENCE)], [Line(SENTENCE)], [Line(SENTENCE)])
+        assert (await post(proxy.url, chat(data))).status_code == 200
+    (thread,) = threads
+    assert thread is not threading.main_thread()
 
 
 @pytest.mark.parametrize(

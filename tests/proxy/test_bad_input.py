@@ -11,13 +11,14 @@ import pytest
 
 from guardrail import Action, Status
 from guardrail.errors import NotRun
-from guardrail.policy import Proxying, Unscreenable
+from guardrail.hosting import Stage
+from guardrail.policy import Mode, Policy, Proxying, Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.http_server import Clock
 from guardrail_integrations.proxy.settings import Route, Settings, Target
-from tests.proxy.raw import ask, chat, post, wire
+from tests.proxy.raw import Got, ask, chat, post, wire
 from tests.proxy.scripted import Peer
-from tests.proxy.serving import chat_answer, chat_chunks, data_url, running, says
+from tests.proxy.serving import Running, chat_answer, chat_chunks, data_url, running, says
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9})))
 QUIET = says(chat_answer("quiet"))
@@ -26,6 +27,18 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
 
 def tight(url: str, **options: Any) -> Settings:
     return Settings({"default": Target(url)}, (Route("default", "default"),), **options)
+
+
+def recorded(proxy: Running, got: Got) -> tuple[str, Status, Action]:
+    """The strictest rule of the call's record, which the client can name, and how it ended."""
+    record = proxy.records.last
+    if got.status != 200 and b"guardrail" in got.body:
+        assert got.header("x-request-id") == record.id
+        assert got.json["error"]["guardrail"]["record"] == record.id
+    (stage,) = [stage for stage in record.stages if stage.stage is Stage.INPUT]
+    result = max(stage.verdict.rules, key=lambda one: one.action)
+    assert "forbidden" not in str(record.to_dict()).replace("fetch_forbidden", "")
+    return result.rule, result.status, result.action
 
 
 @pytest.mark.parametrize(
@@ -57,16 +70,20 @@ async def test_a_body_that_cannot_be_read_whole_is_refused(body: bytes) -> None:
         assert (got.status, got.code) == (400, "malformed_body"), got.body
         assert got.json["error"]["type"] == "invalid_request_error"
         assert not proxy.upstream.requests
+        assert recorded(proxy, got) == ("proxy.malformed", Status.ERROR, Action.BLOCK)
         one.send(post(chat()))
         assert (await one.get()).status == 200
 
 
-async def test_a_malformed_body_passes_where_the_policy_says_so() -> None:
-    policy = policy_of(proxy=Proxying(malformed="pass"))
+@pytest.mark.parametrize(
+    "policy", [policy_of(proxy=Proxying(malformed="pass")), policy_of(mode=Mode.SHADOW)]
+)
+async def test_a_malformed_body_passes_where_the_policy_says_so(policy: Policy) -> None:
     async with running(policy, says(b"no", status=422)) as proxy:
         got = await ask(proxy.url, post(b"{broken"))
         assert got.status == 422
         assert proxy.upstream.requests[0][1] == b"{broken"
+        assert recorded(proxy, got) == ("proxy.malformed", Status.ERROR, Action.FLAG)
 
 
 @pytest.mark.parametrize(
@@ -146,12 +163,22 @@ async def test_what_no_check_can_look_at_follows_the_policy(block: Any) -> None:
         got = await ask(proxy.url, post(chat([block])))
         assert (got.status, got.code) == (400, "unscreenable")
         assert got.json["error"]["param"] == "messages/0/content/0" or "file" in str(block)
+        rule_id, *ended = recorded(proxy, got)
+        assert rule_id.startswith("unscreenable.")
+        assert ended == [Status.NOT_RUN, Action.BLOCK]
     kinds = {"audio": "flag", "video": "flag", "file": "flag", "other": "flag"}
     policy = policy_of(unscreenable=Unscreenable(**kinds))  # type: ignore[arg-type]
     async with running(policy, QUIET) as proxy:
         got = await ask(proxy.url, post(chat([block])))
         assert got.status == 200
         assert "unscreenable." in str(got.header("x-guardrail-rules"))
+        assert recorded(proxy, got)[1:] == (Status.NOT_RUN, Action.FLAG)
+        assert proxy.records.last.action is Action.FLAG
+    async with running(policy_of(mode=Mode.SHADOW), QUIET) as proxy:
+        got = await ask(proxy.url, post(chat([block])))
+        assert got.status == 200
+        assert "=block" in str(got.header("x-guardrail-would"))
+        assert proxy.records.last.action is Action.ALLOW
 
 
 def picture(url: str) -> Any:
@@ -178,6 +205,13 @@ async def test_a_picture_that_cannot_be_read_is_refused(url: str, code: str) -> 
         got = await ask(proxy.url, post(picture(url)))
         assert (got.status, got.code) == (400, code), got.body
         assert not proxy.upstream.requests
+        rule_id = "proxy.addresses" if code == "fetch_forbidden" else "limits"
+        assert recorded(proxy, got)[0] == rule_id
+    async with running(policy_of(mode=Mode.SHADOW), QUIET) as proxy:
+        request = post(picture(url))
+        assert (await ask(proxy.url, request)).status == 200
+        assert request.endswith(proxy.upstream.requests[0][1])
+        assert proxy.records.last.action <= Action.FLAG
 
 
 async def test_a_thousand_pictures_are_refused_unopened() -> None:
@@ -208,8 +242,6 @@ async def test_a_check_of_a_stream_that_could_not_run_is_no_verdict() -> None:
 
 
 async def test_what_shadow_rules_would_do_travels_in_headers() -> None:
-    from guardrail.policy import Mode
-
     shadow = rule(fixed_detector({"odd": 0.9}, name="odd"), mode=Mode.SHADOW)
     flags = rule(fixed_detector({"hm": 0.9}, name="hm"), Action.FLAG)
     for told in (True, False):
@@ -403,3 +435,71 @@ async def test_too_much_at_once_is_refused_early() -> None:
         assert got.header("retry-after") == "1"
         healthy = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
         assert (await ask(proxy.url, healthy)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "rule_id"),
+    [
+        (HEAD + b"Content-Length: 1000000000\r\n\r\n", 413, "limits"),
+        (post(b"x", more="Content-Encoding: br\r\n"), 415, "proxy.malformed"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "proxy.malformed"),
+    ],
+)
+async def test_a_call_that_is_refused_unread_has_a_record(
+    request_: bytes, status: int, rule_id: str
+) -> None:
+    async with running(BLOCKS, QUIET) as proxy:
+        got = await ask(proxy.url, request_)
+        assert got.status == status
+        assert recorded(proxy, got) == (rule_id, Status.ERROR, Action.BLOCK)
+        assert len(proxy.records) == 1
+
+
+SOUND = {"id": "audio_1", "data": "AAAA", "expires_at": 1, "transcript": "quiet"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"audio": SOUND},
+        {"images": [{"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}]},
+    ],
+)
+async def test_what_no_check_can_look_at_in_an_answer_follows_the_policy(more: Any) -> None:
+    answer = chat_answer("quiet")
+    answer["choices"][0]["message"] |= more
+    async with running(BLOCKS, says(answer)) as proxy:
+        got = await ask(proxy.url, post(chat()))
+        assert (got.status, got.code) == (400, "unscreenable")
+        result = proxy.records.last.stages[-1].verdict.rules[-1]
+        assert (result.status, result.action) == (Status.NOT_RUN, Action.BLOCK)
+        assert result.rule.startswith("unscreenable.")
+    kinds = {"audio": "flag", "other": "flag"}
+    policy = policy_of(*BLOCKS.rules, unscreenable=Unscreenable(**kinds))  # type: ignore[arg-type]
+    async with running(policy, says(answer)) as proxy:
+        got = await ask(proxy.url, post(chat()))
+        assert got.status == 200
+        assert "=flag" in str(got.header("x-guardrail-rules"))
+        assert proxy.records.last.stages[-1].verdict.action is Action.FLAG
+    only_input = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input"]))
+    async with running(only_input, says(answer)) as proxy:
+        assert (await ask(proxy.url, post(chat()))).status == 200
+
+
+async def test_a_broken_picture_in_an_answer_is_no_answer() -> None:
+    answer = chat_answer("quiet")
+    url = {"url": "data:image/png;base64,!!!"}
+    answer["choices"][0]["message"]["images"] = [{"type": "image_url", "image_url": url}]
+    async with running(BLOCKS, says(answer)) as proxy:
+        got = await ask(proxy.url, post(chat()))
+        assert (got.status, got.code) == (502, "unreadable_answer")
+
+
+async def test_an_address_in_an_answer_is_text() -> None:
+    answer = chat_answer("quiet")
+    url = {"url": "https://forbidden.example/x.png"}
+    answer["choices"][0]["message"]["images"] = [{"type": "image_url", "image_url": url}]
+    policy = policy_of(*BLOCKS.rules, unscreenable=Unscreenable(other="pass"))
+    async with running(policy, says(answer)) as proxy:
+        got = await ask(proxy.url, post(chat()))
+        assert (got.status, got.code) == (400, "policy_violation")

@@ -11,7 +11,8 @@ import pytest
 from guardrail.policy import Proxying
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
-from tests.proxy.serving import chat_answer, chat_chunks, running, says
+from tests.proxy.raw import ask, chat, post
+from tests.proxy.serving import chat_answer, chat_chunks, data_url, running, says
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9}), message="Not here."))
 REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}), Action.REDACT))
@@ -137,3 +138,38 @@ async def test_a_compressed_stream_is_not_passed_on_unread() -> None:
             await openai.AsyncOpenAI(
                 base_url=f"{proxy.url}/v1", api_key="k", max_retries=0
             ).chat.completions.create(model="m-1", messages=user("hello"), stream=True)
+
+
+def shows(url: str) -> list[bytes]:
+    """A chat stream that ends in a picture, as gateways send those of models that draw."""
+    chunk = json.loads(chat_chunks("x")[1][6:])
+    picture = {"type": "image_url", "index": 0, "image_url": {"url": url}}
+    chunk["choices"][0]["delta"] = {"images": [picture]}
+    return [*chat_chunks("a")[:-2], b"data: " + json.dumps(chunk).encode() + b"\n\n", END]
+
+
+END = b"data: [DONE]\n\n"
+
+
+async def test_a_picture_in_a_stream_is_screened_and_covered() -> None:
+    url = data_url(64)
+    eye = fixed_detector({"IDAT": 0.9}, name="eye", reads="image")
+    async with running(policy_of(rule(eye, when=["output"])), says(shows(url))) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert b"image_url" not in got.body
+        assert b"content_filter" in got.body
+    async with running(policy_of(rule(eye, Action.REDACT)), says(shows(url))) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert b'"url": "data:image/png;base64,' in got.body
+        assert url.encode() not in got.body
+
+
+async def test_long_base64_in_the_text_of_a_stream_is_text() -> None:
+    text = "see data:text/plain;base64," + "A" * 3_000 + "forbidden" + "A" * 3_000
+    async with running(BLOCKS, says(chat_chunks(text))) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert b"content_filter" in got.body
+        assert b"AAAA" not in got.body
+    async with running(REDACTS, says(chat_chunks(text + "secret"))) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert f"{text}[secret]".encode() in got.body

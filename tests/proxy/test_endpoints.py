@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from guardrail import Action
 from guardrail.errors import NotRun
+from guardrail.policy import Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.openapi import document
 from tests.proxy.raw import Got, ask, post
@@ -22,6 +23,7 @@ POLICY = policy_of(
     rule(fixed_detector({"secret": 0.9}, name="keys"), Action.REDACT),
     rule(fixed_detector({"IDAT": 0.9}, name="eye", reads="image"), Action.FLAG),
 )
+CHECK = "/v1/guard/check"
 QUIET = says(chat_answer("quiet"))
 
 
@@ -51,6 +53,24 @@ async def test_a_verdict_on_an_input() -> None:
         )
         assert (got.json["action"], got.json["message"]) == ("block", "Not here.")
         assert not proxy.upstream.requests
+
+
+async def test_a_verdict_says_what_no_check_could_look_at() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    body = {"messages": [{"role": "user", "content": [sound]}]}
+    flags = policy_of(*POLICY.rules, unscreenable=Unscreenable(audio="flag"))
+    async with running(flags, QUIET) as proxy:
+        got = await ask(proxy.url, post(body, "/v1/guard/screen"))
+        conforms(got, "/v1/guard/screen")
+        assert got.json["action"] == "flag"
+        assert got.json["rules"][-1]["id"] == "unscreenable.audio"
+        assert got.json["rules"][-1]["status"] == "not_run"
+        assert proxy.records.last.action is Action.FLAG
+    async with running(POLICY, QUIET) as proxy:
+        got = await ask(proxy.url, post(body, "/v1/guard/screen"))
+        assert (got.status, got.code) == (400, "unscreenable")
+        got = await ask(proxy.url, post({"output": {"image_url": "http://a.b/c"}}, CHECK))
+        assert (got.status, got.code) == (400, "unscreenable")
 
 
 async def test_a_verdict_on_an_answer() -> None:

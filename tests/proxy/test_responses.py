@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from typing import Any
 
 import openai
 import pytest
+from PIL import Image as Picture
 
+from guardrail.policy import Policy
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
-from tests.proxy.serving import data_url, running, says
+from tests.proxy.raw import ask, post
+from tests.proxy.serving import data_url, pixel, running, says
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9}), message="Not here."))
 REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}), Action.REDACT))
@@ -178,3 +183,84 @@ async def test_tokens_in_place_of_text_cannot_be_screened() -> None:
         with pytest.raises(openai.BadRequestError) as caught:
             await client(proxy.url).embeddings.create(model="m-1", input=[[1, 2, 3]])
         assert caught.value.code == "unscreenable"
+
+
+def drawing(picture: bytes, *partials: bytes) -> list[bytes]:
+    """A streamed answer with a picture: previews of it, and itself, which is said twice."""
+    place = {"item_id": "ig_1", "output_index": 0}
+    made = {"type": "image_generation_call", "id": "ig_1", "status": "completed"}
+    made["result"] = base64.b64encode(picture).decode()
+    rows: list[dict[str, Any]] = [
+        {"type": "response.created", "response": answer("", "in_progress")},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**made, "result": None}},
+        *(
+            {
+                "type": "response.image_generation_call.partial_image",
+                **place,
+                "partial_image_index": n,
+                "partial_image_b64": base64.b64encode(partial).decode(),
+            }
+            for n, partial in enumerate(partials)
+        ),
+        {"type": "response.image_generation_call.completed", **place},
+        {"type": "response.output_item.done", "output_index": 0, "item": made},
+        {"type": "response.completed", "response": {**answer(""), "output": [made]}},
+    ]
+    return [
+        f"event: {row['type']}\ndata: {json.dumps({**row, 'sequence_number': n})}\n\n".encode()
+        for n, row in enumerate(rows)
+    ]
+
+
+def seeing(mark: str, action: Action = Action.BLOCK) -> Policy:
+    detector = fixed_detector({mark: 0.9}, name="eye", reads="image")
+    return policy_of(rule(detector, action, when=["output"]))
+
+
+@pytest.mark.parametrize("marked", ["partial", "whole"])
+async def test_pictures_of_a_stream_and_previews_of_them_are_screened(marked: str) -> None:
+    plain, bad = pixel(), pixel(9) + b"forbidden"
+    sent = drawing(plain, plain, bad) if marked == "partial" else drawing(bad, plain)
+    async with running(seeing("forbidden"), says(sent)) as proxy:
+        stream = await client(proxy.url).responses.create(model="m-1", input="hello", stream=True)
+        seen = [event async for event in stream]
+        assert [seen[0].type, seen[-1].type] == ["response.created", "response.incomplete"]
+        assert "partial_image" not in str(seen)
+        assert proxy.records.last.stages[-1].parts[-1].kind == "image"
+    async with running(seeing("nothing"), says(sent)) as proxy:
+        got = await ask(
+            proxy.url, post({"model": "m", "input": "a", "stream": True}, "/v1/responses")
+        )
+        assert got.body == b"".join(sent)
+        pictures = [part for part in proxy.records.last.stages[-1].parts if part.kind == "image"]
+        assert len(pictures) == 2  # what is said again is the same picture
+
+
+async def test_a_preview_that_is_no_picture_ends_the_stream() -> None:
+    sent = drawing(pixel(), b"no picture at all")
+    async with running(seeing("nothing"), says(sent)) as proxy:
+        got = await ask(
+            proxy.url, post({"model": "m", "input": "a", "stream": True}, "/v1/responses")
+        )
+        assert b"partial_image_b64" not in got.body
+        assert got.status == 400 or b"content_filter" in got.body
+    broken = [event.replace(b'_b64": "', b'_b64": "!') for event in drawing(pixel(), pixel())]
+    async with running(seeing("nothing"), says(broken)) as proxy:
+        got = await ask(
+            proxy.url, post({"model": "m", "input": "a", "stream": True}, "/v1/responses")
+        )
+        assert (got.status, got.code) == (502, "upstream_garbage")
+
+
+async def test_what_is_covered_in_pictures_of_a_stream_is_covered_wherever_they_are_said() -> None:
+    sent = drawing(pixel(), pixel() + b"secret")
+    sent[-1] = drawing(pixel() + b"secret")[-1]
+    async with running(seeing("secret", Action.REDACT), says(sent)) as proxy:
+        stream = await client(proxy.url).responses.create(model="m-1", input="hello", stream=True)
+        seen = [event async for event in stream]
+        partial = base64.b64decode(seen[2].partial_image_b64)
+        final = base64.b64decode(seen[-1].response.output[0].result)
+        for covered in (partial, final):
+            assert b"secret" not in covered
+            assert Picture.open(io.BytesIO(covered)).convert("RGB").getextrema() == ((0, 0),) * 3
+        assert base64.b64decode(seen[-2].item.result) == pixel()

@@ -12,6 +12,7 @@ import pytest
 from guardrail.policy import Proxying
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.configuration import read_settings
+from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError
 from guardrail_integrations.proxy.settings import Route, Settings, Target
 from tests.proxy.raw import ask, chat, post, wire
@@ -200,7 +201,7 @@ async def test_stopping_finishes_streams() -> None:
 
 CONFIG = """
 upstreams:
-  vllm: {url: http://localhost:8000}
+  vllm: {url: http://localhost:8000, timeouts: {head: 60, idle: 20.5, total: 300}}
   openai: {url: https://api.openai.com, key_env: PROXY_TEST_KEY}
 routes:
   - {upstream: openai, models: [gpt-*]}
@@ -218,6 +219,8 @@ def test_a_configuration_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     settings = read_settings(path)
     assert settings.targets["openai"].credential == b"Bearer sk-1"
     assert "sk-1" not in repr(settings)
+    assert settings.targets["vllm"].timeouts == Timeouts(head=60, idle=20.5, total=300)
+    assert settings.targets["openai"].timeouts == Timeouts()
     assert [route.upstream for route in settings.routes] == ["openai", "vllm"]
     assert settings.max_body == 16 << 20
     assert settings.clock.head == 5
@@ -231,6 +234,7 @@ def test_a_configuration_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("upstreams: {}", "upstreams"),
         ("upstreams: {a: {url: ftp://x}}", "upstreams.a.url"),
         ("upstreams: {a: {url: http://x, key: k}}", "upstreams.a.key"),
+        ("upstreams: {a: {url: http://x, timeouts: {head: 0}}}", "upstreams.a.timeouts.head"),
         ("upstreams: {a: {url: http://x, key_env: NOT_SET}}", "NOT_SET is not set"),
         ("upstreams: {a: {url: http://x}}\nroutes: [{upstream: b}]", "there is no upstream 'b'"),
         ("upstreams: [", "not valid YAML"),

@@ -41,6 +41,12 @@ def ask(text: str) -> dict[str, object]:
     return {"model": "m", "messages": [{"role": "user", "content": text}]}
 
 
+def shown(url: str) -> bytes:
+    """A chat call with a picture at an address."""
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+
+
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -163,6 +169,36 @@ async def test_a_trace_goes_through(sampled: bool) -> None:
         return
     assert f"{done['chat m'].context.span_id:016x}" == span
     assert f"{done['chat m'].parent.span_id:016x}" == parent[36:52]
+
+
+@pytest.mark.parametrize(
+    ("body", "rule_id"),
+    [
+        (b"{broken", "proxy.malformed"),
+        (shown("http://127.0.0.1/x.png"), "proxy.addresses"),
+        (shown("data:image/png;base64,!"), "limits"),
+    ],
+)
+async def test_a_refused_call_has_its_trace(body: bytes, rule_id: str) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    async with scripted(says(chat_answer("fine"))) as upstream, httpx.AsyncClient() as client:
+        server = serving(Guard(BLOCKS, tracer_provider=provider), Settings.of(upstream.url))
+        await server.start(bound("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
+        answer = await client.post(url, content=body, headers={"traceparent": PARENT})
+        await server.stop(1)
+    assert answer.status_code == 400
+    stage, call = spans.get_finished_spans()
+    assert call.attributes["guardrail.record.id"] == answer.headers["x-request-id"]
+    assert call.attributes["guardrail.action"] == "block"
+    assert f"{call.parent.span_id:016x}" == PARENT[36:52]
+    assert f"{call.context.trace_id:032x}" == PARENT[3:35]
+    assert stage.parent.span_id == call.context.span_id
+    (event,) = stage.events
+    assert event.attributes["gen_ai.guardrail.policy.rule.id"] == rule_id
+    assert "127.0.0.1" not in call.to_json() + stage.to_json()
 
 
 def test_without_a_tracer_headers_stay() -> None:

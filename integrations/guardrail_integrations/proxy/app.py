@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 
 from guardrail import ContentError, Context, Guard
+from guardrail.hosting import LIMITS_RULE, Call, Content, Mode, Record, Stage
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange
@@ -24,6 +25,7 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
 )
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.noted import MALFORMED, Note, named, refused_record
 from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.prepare import prepare
 from guardrail_integrations.proxy.readiness import Readiness
@@ -31,6 +33,7 @@ from guardrail_integrations.proxy.refusals import Refused, refused
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
 from guardrail_integrations.proxy.surfaces import surface_of
+from guardrail_integrations.proxy.tracing import parent_of
 
 Endpoint = Callable[["Proxy", Exchange], Awaitable[None]]
 
@@ -78,6 +81,7 @@ class Proxy:
         self._route = lru_cache(MAX_ROUTES)(self._find_route)
         self.pictures = Pictures()
         self._codes: dict[int, str] = {}
+        self._refused: dict[int, Refusal] = {}
         self._calls: dict[int, GuardedCall] = {}
 
     def reload(self, guard: Guard) -> None:
@@ -107,11 +111,15 @@ class Proxy:
             except BodyTooLarge:
                 limit = self.settings.max_body >> 20
                 message = f"The body is over the limit of {limit} MiB."
-                self._refuse(exchange, surface, Refusal(413, "body_too_large", message))
+                self._refuse(
+                    exchange, surface, Refusal(413, "body_too_large", message, rule=LIMITS_RULE)
+                )
             except BodyLost as error:
                 late = error.status == 408
                 message = "The body took too long." if late else "The body is not valid HTTP/1.1."
-                self._refuse(exchange, surface, Refusal(error.status, "bad_body", message))
+                self._refuse(
+                    exchange, surface, Refusal(error.status, "bad_body", message, rule=MALFORMED)
+                )
             except Exception as error:
                 _log.error("a request failed: %s", type(error).__name__)
                 message = "The proxy failed to handle this request."
@@ -157,12 +165,14 @@ class Proxy:
                 found.settings(body.root)
                 surface.read(body.root, found)
             except BadJson as error:
-                if rules.guard.policy.proxy.malformed == "pass":
-                    await self._unread(exchange, raw)
-                    return
-                raise refused(400, "malformed_body", f"{str(error).capitalize()}.") from None
+                message = f"{str(error).capitalize()}."
+                refusal = refused(400, "malformed_body", message, rule=MALFORMED)
+                await self._unread(exchange, raw, refusal)
+                return
             except ContentError as error:
-                raise refused(400, error.code, f"{error}.", error.part) from None
+                refusal = refused(400, error.code, f"{error}.", error.part, LIMITS_RULE)
+                await self._unread(exchange, raw, refusal)
+                return
             name = self._route(exchange.path, found.model)
             call = GuardedCall(
                 self,
@@ -179,6 +189,7 @@ class Proxy:
             if found.unscreenable or found.remote or found.documents:
                 policy = rules.guard.policy
                 call.prepared = await prepare(found, policy, self.fetcher, call.file)
+                call.notes += [Note(Stage.INPUT, result) for result in call.prepared.results]
             pictures = bool(found.pictures)
             if pictures and self.with_pictures >= self.settings.picture_calls:
                 raise refused(503, "overloaded", "Too many calls with pictures are under way.")
@@ -204,18 +215,25 @@ class Proxy:
             try:
                 compressed, raw = raw, decompressed(raw, encoding, self.settings.max_body)
             except Unreadable as error:
-                raise refused(415, "unsupported_encoding", f"{str(error).capitalize()}.") from None
+                raise refused(
+                    415, "unsupported_encoding", f"{str(error).capitalize()}.", rule=MALFORMED
+                ) from None
         kind = exchange.index.get(b"content-type", b"").split(b";")[0].strip().lower()
         if kind.startswith(b"multipart/") or kind == b"application/x-www-form-urlencoded":
-            raise refused(415, "unsupported_media_type", "The body must be application/json.")
+            message = "The body must be application/json."
+            raise refused(415, "unsupported_media_type", message, rule=MALFORMED)
         body = read_json(raw, surface.marker)
         if not isinstance(body.root, dict):
             raise BadJson("the body is not a JSON object")
         return body, compressed
 
-    async def _unread(self, exchange: Exchange, raw: bytes) -> None:
-        """Pass on a body that could not be read, as the policy wishes: the upstream refuses it,
-        or reads it in a way of its own."""
+    async def _unread(self, exchange: Exchange, raw: bytes, refusal: Refused) -> None:
+        """Refuse a body that could not be read, or pass it on where the policy says so or only
+        watches: the upstream refuses it, or reads it in a way of its own."""
+        policy, about = self.rules.guard.policy, refusal.refusal
+        passes = about.rule == MALFORMED and policy.proxy.malformed == "pass"
+        if policy.mode is Mode.ENFORCE and not passes:
+            raise refusal
         name = self._route(exchange.path, None)
         request = streaming_request(exchange, self.settings.targets[name], 0)
         request.body = [raw]
@@ -225,6 +243,7 @@ class Proxy:
         if b"content-length" not in exchange.index:
             request.headers.append((b"content-length", b"%d" % len(raw)))
         self.note(exchange, "malformed_passed")
+        self._refused[id(exchange)] = named(replace(about, status=200, code="malformed_passed"))
         response = await self.upstreams[name].send(request)
         try:
             await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
@@ -254,10 +273,14 @@ class Proxy:
         extra: Headers | None = None,
     ) -> None:
         self.note(exchange, refusal.code)
+        call = self._calls.get(id(exchange))
+        if surface is not None and (
+            refusal.code != "overloaded" if call is None else not call.record
+        ):
+            refusal = self._refused[id(exchange)] = named(refusal)
         if exchange.finished:
             return
         if exchange.begun:
-            call = self._calls.get(id(exchange))
             if call is not None and call.stream is not None:
                 for event in call.stream.failed(refusal):
                     exchange.write(event)
@@ -283,12 +306,32 @@ class Proxy:
             headers.append((b"x-should-retry", b"false"))
         exchange.answer(refusal.status, headers + (extra or []), body)
 
+    def _record(
+        self, exchange: Exchange, call: GuardedCall | None, refusal: Refusal, started: int
+    ) -> Record:
+        """Hand on the record of a call that was refused, or passed on, before it was looked at."""
+        guard = self.rules.guard if call is None else call.rules.guard
+        context = self.context(exchange, None) if call is None else call.call.context
+        span = call.span if call is not None else None
+        if call is None and guard.telemetry.listens:
+            span = guard.telemetry.start(Call(Content(), context), parent_of(exchange.index))
+        record = refused_record(guard.policy, context, refusal, started)
+        work = partial(guard.emit, record, span)
+        if self.backlog is None:
+            work()
+        else:
+            self.backlog.put(work)
+        return record
+
     def _ended(self, exchange: Exchange, surface: Surface | None, started: int) -> None:
         call = self._calls.pop(id(exchange), None)
         code = self._codes.pop(id(exchange), "")
+        record = call.record if call is not None else None
+        refusal = self._refused.pop(id(exchange), None)
+        if refusal is not None:
+            record = self._record(exchange, call, refusal, started)
         if not self.observers:
             return
-        record = call.record if call is not None else None
         known = surface is not None or exchange.path in self.endpoints
         access = Access(
             method=exchange.method.decode("ascii", "replace"),

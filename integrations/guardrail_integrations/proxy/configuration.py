@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.fetch import FetchRules
 from guardrail_integrations.proxy.http_server import Clock
 from guardrail_integrations.proxy.settings import Route, Settings, Target
@@ -22,6 +23,17 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class TimeoutsEntry(_Entry):
+    """How long an upstream may take, in seconds; see connection.Timeouts."""
+
+    connect: Seconds | None = Timeouts.connect
+    pool: Seconds | None = Timeouts.pool
+    send: Seconds | None = Timeouts.send
+    head: Seconds | None = Timeouts.head
+    idle: Seconds | None = Timeouts.idle
+    total: Seconds | None = Timeouts.total
+
+
 class UpstreamEntry(_Entry):
     """One upstream. `key_env` names the environment variable that holds its key; `ca`,
     `certificate` and `certificate_key` are files of TLS."""
@@ -32,6 +44,7 @@ class UpstreamEntry(_Entry):
     ca: str | None = None
     certificate: str | None = None
     certificate_key: str | None = None
+    timeouts: TimeoutsEntry = TimeoutsEntry()
 
 
 class RouteEntry(_Entry):
@@ -161,7 +174,8 @@ def _target(path: Path, name: str, entry: UpstreamEntry) -> Target:
     for file in files:
         if file is not None and not file.is_file():
             raise ValueError(f"{path}: upstreams.{name}: there is no file {file}")
-    return Target(entry.url, key, entry.key_header, *files)
+    timeouts = Timeouts(**entry.timeouts.model_dump())
+    return Target(entry.url, key, entry.key_header, *files, timeouts=timeouts)
 
 
 def _routes(path: Path, entry: ProxyFile) -> tuple[Route, ...]:

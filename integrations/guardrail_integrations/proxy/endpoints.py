@@ -15,6 +15,8 @@ from guardrail.hosting import (
     Content,
     Context,
     Outcome,
+    Record,
+    RuleResult,
     Stage,
     Status,
     Text,
@@ -24,8 +26,9 @@ from guardrail.hosting import (
 )
 from guardrail_integrations.proxy.found import Found
 from guardrail_integrations.proxy.json_body import BadJson, read_json
+from guardrail_integrations.proxy.noted import Note, with_notes
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
-from guardrail_integrations.proxy.prepare import prepare
+from guardrail_integrations.proxy.prepare import prepare, weighed
 from guardrail_integrations.proxy.refusals import Refused, refused, unavailable
 from guardrail_integrations.proxy.surfaces import chat
 
@@ -117,13 +120,24 @@ def _reading(read: Callable[[], None]) -> None:
 
 
 async def _judged(
-    proxy: Proxy, stage: Stage, content: Content, context: Context, beside: Content | None = None
+    proxy: Proxy,
+    stage: Stage,
+    content: Content,
+    context: Context,
+    results: list[RuleResult],
+    beside: Content | None = None,
 ) -> Outcome:
     guard = proxy.rules.guard
     call = Call(content if beside is None else beside, context)
-    emit = functools.partial(guard.emit, span=guard.telemetry.start(call))
+    span, notes = guard.telemetry.start(call), [Note(stage, result) for result in results]
+
+    def emit(record: Record) -> None:
+        guard.emit(with_notes(record, notes), span)
+
     flow = screened_only(guard.plan, call, stage, content, thorough=True)
-    return await aplay(flow, guard.runner, emit)
+    outcome = await aplay(flow, guard.runner, emit)
+    record = with_notes(outcome.record, notes)
+    return Outcome(record, record.stages[0].verdict, outcome.content, outcome.changed)
 
 
 def _input(found: Found, body: ScreenBody | CheckBody) -> None:
@@ -145,9 +159,9 @@ async def screen(proxy: Proxy, exchange: Exchange) -> None:
     """A verdict on an input."""
     body, found = await _body(proxy, exchange, ScreenBody)
     _reading(lambda: _input(found, body))
-    content = await _resolved(proxy, found)
+    content, results = await _resolved(proxy, found)
     context = _context(proxy, exchange, body.model)
-    _verdict(exchange, await _judged(proxy, Stage.INPUT, content, context), found)
+    _verdict(exchange, await _judged(proxy, Stage.INPUT, content, context, results), found)
 
 
 @_only(b"POST")
@@ -155,17 +169,19 @@ async def check(proxy: Proxy, exchange: Exchange) -> None:
     """A verdict on an answer; the input beside it is for reference."""
     body, found = await _body(proxy, exchange, CheckBody)
     _reading(lambda: _input(found, body))
-    beside = await _resolved(proxy, found)
+    beside, results = await _resolved(proxy, found)
     found.parts.clear()
+    found.unscreenable.clear()
     _reading(lambda: found.rest(found.body.root["output"], ("output",), "assistant", "model"))
+    results += weighed(proxy.rules.guard.policy, found)
     context = _context(proxy, exchange, body.model)
     content = Content(tuple(found.parts))
-    _verdict(exchange, await _judged(proxy, Stage.OUTPUT, content, context, beside), found)
+    _verdict(exchange, await _judged(proxy, Stage.OUTPUT, content, context, results, beside), found)
 
 
-async def _resolved(proxy: Proxy, found: Found) -> Content:
+async def _resolved(proxy: Proxy, found: Found) -> tuple[Content, list[RuleResult]]:
     made = await prepare(found, proxy.rules.guard.policy, proxy.fetcher)
-    return Content((*found.parts, *made.parts))
+    return Content((*found.parts, *made.parts)), made.results
 
 
 def _context(proxy: Proxy, exchange: Exchange, model: str | None) -> Context:
@@ -210,8 +226,8 @@ async def moderations(proxy: Proxy, exchange: Exchange) -> None:
     for index, item in enumerate([items] if together else items):
         one = Found(found.body, found.limits, found.seen)
         _reading(functools.partial(_moderated, item, index, one))
-        content = await _resolved(proxy, one)
-        results.append(_result(await _judged(proxy, Stage.INPUT, content, context)))
+        content, unseen = await _resolved(proxy, one)
+        results.append(_result(await _judged(proxy, Stage.INPUT, content, context, unseen)))
     identity = f"modr-{len(results)}" if not results else results[0].pop("record")
     for result in results[1:]:
         result.pop("record")

@@ -26,6 +26,7 @@ _MEDIA: Mapping[str, Literal["picture", "audio", "video"]] = {
 
 # bytes and their media type to what is written for them, and where
 Write = Callable[[bytes, str], Mapping[Path, Any]]
+Block = Callable[[Any, Path, "Found", Role, str], None]
 Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
 
 
@@ -126,6 +127,16 @@ class Found:
             for index, item in enumerate(value):
                 self.rest(item, (*path, index), role, source)
 
+    def content(self, value: Any, path: Path, role: Role, source: str, block: Block) -> None:
+        """What a message or a tool's result holds: a text, a block, or several."""
+        if isinstance(value, list):
+            for index, one in enumerate(value):
+                block(one, (*path, index), self, role, source)
+        elif isinstance(value, dict):
+            block(value, path, self, role, source)
+        elif value is not None:
+            self.text(value, path, role, source)
+
     def _media(self, key: str, value: Any, path: Path, role: Role, source: str) -> None:
         """A picture, sound or film where no surface looks for one."""
         kind = _MEDIA[key]
@@ -169,6 +180,9 @@ class Found:
             else:
                 image = Image(unquote_to_bytes(bytes(payload)), name, role, source, self.limits)
             self._picture(image, write)
+        elif source == "model":  # who reads the answer fetches it, not we
+            self.text(value, path, role, source)
+            self.skip("other", path)
         else:
             self.remote.append(Remote("url", value, name, role, source, write))
 
@@ -227,15 +241,7 @@ class Found:
     def _data_url(self, value: str, name: str) -> tuple[str, Buffer, bool]:
         """The media type of a data URL (RFC 2397), what it holds, and whether in base64."""
         before, payload = self._payload(value)
-        if not before:
-            before, comma, after = value.partition(",")
-            if not comma:
-                raise ContentError(name, "bad_data_url", "a data URL without a comma")
-            payload = after.encode("utf-8", "surrogatepass")
-            before += comma
-        kind, *parameters = before[5:-1].split(";")
-        in_base64 = bool(parameters) and parameters[-1].strip().lower() == "base64"
-        return kind.strip().lower(), payload, in_base64
+        return _data_url(before, payload) if before else _whole_data_url(value, name)
 
     def _payload(self, value: str) -> tuple[str, Buffer]:
         return self.body.payload(value) or ("", value.encode("utf-8", "surrogatepass"))
@@ -262,6 +268,25 @@ class Told(Found):
 
     def rest(self, value: Any, path: Path, role: Role = "user", source: str = "typed") -> None:
         """See Found."""
+
+
+def data_url(value: str, name: str) -> tuple[bytes, str]:
+    """The bytes and media type of a data URL (RFC 2397). Raises ContentError."""
+    kind, payload, in_base64 = _whole_data_url(value, name)
+    return decoded(payload, name) if in_base64 else unquote_to_bytes(bytes(payload)), kind
+
+
+def _whole_data_url(value: str, name: str) -> tuple[str, Buffer, bool]:
+    before, comma, after = value.partition(",")
+    if not comma:
+        raise ContentError(name, "bad_data_url", "a data URL without a comma")
+    return _data_url(before + comma, after.encode("utf-8", "surrogatepass"))
+
+
+def _data_url(before: str, payload: Buffer) -> tuple[str, Buffer, bool]:
+    kind, *parameters = before[5:-1].split(";")
+    in_base64 = bool(parameters) and parameters[-1].strip().lower() == "base64"
+    return kind.strip().lower(), payload, in_base64
 
 
 def name_of(path: Path) -> str:

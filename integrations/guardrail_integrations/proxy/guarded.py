@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from guardrail import ContentError
 from guardrail.hosting import (
     OPENED,
     AsyncCaller,
@@ -22,10 +24,11 @@ from guardrail.hosting import (
     Record,
     Release,
     Reply,
+    RuleResult,
+    Stage,
     StageRecord,
     Text,
     Usage,
-    Verdict,
     arun,
     guarded,
 )
@@ -46,7 +49,8 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
 )
 from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
-from guardrail_integrations.proxy.prepare import Prepared
+from guardrail_integrations.proxy.noted import FILE_IDS, Note, blocked, with_notes
+from guardrail_integrations.proxy.prepare import Prepared, weighed
 from guardrail_integrations.proxy.refusals import (
     Refused,
     refusal_of,
@@ -89,6 +93,7 @@ class GuardedCall(AsyncCaller):
         self.compressed = b""  # the body as it came, where it came compressed
         self.prepared = Prepared()
         self.stages: list[StageRecord] = []
+        self.notes: list[Note] = []
         self.outcome: Outcome | None = None
         self.record: Record | None = None
         self.response: Response | None = None
@@ -119,7 +124,7 @@ class GuardedCall(AsyncCaller):
 
     def emit(self, record: Record) -> None:
         """See drive.Caller."""
-        self.record = record
+        self.record = record = with_notes(record, self.notes)
         work = functools.partial(self.rules.guard.emit, record, self.span)
         if self.proxy.backlog is None:
             work()
@@ -156,7 +161,7 @@ class GuardedCall(AsyncCaller):
     async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
         """See drive.Caller."""
         self._leave()
-        response = self.response = await self.upstream.send(self._request(changed))
+        response = self.response = await self.upstream.send(await self._request(changed))
         kind = value_of(response.headers, b"content-type").lower()
         self.streams = False
         if not 200 <= response.status < 300:
@@ -211,7 +216,8 @@ class GuardedCall(AsyncCaller):
 
     def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
         self._kept[self._taken] = chunk
-        if self._first_text is None and any(text for _, text in delta.parts):
+        told = delta.pictures or any(text for _, text in delta.parts)
+        if self._first_text is None and told:
             self._first_text = self._taken
         self._taken += 1
         return delta
@@ -249,9 +255,8 @@ class GuardedCall(AsyncCaller):
         if silent and self.rules.guard.plan.holds_output and not self.exchange.begun:
             self._preamble.append(chunk.raw)
             return b""
-        if not step.texts:
-            return chunk.raw
-        return chunk.rewritten(self.stream.rewrite(chunk.data, step.texts))
+        new: dict[str, str | bytes] = {**step.texts, **step.pictures}
+        return chunk.rewritten(self.stream.rewrite(chunk.data, new)) if new else chunk.raw
 
     async def close(self) -> None:
         """See drive.Caller."""
@@ -275,7 +280,8 @@ class GuardedCall(AsyncCaller):
         )
         identity = remote.address
         if not _FILE_ID.fullmatch(identity):
-            raise refused(400, "file_unreadable", f"{remote.name}: not a file id.", remote.name)
+            message = f"{remote.name}: not a file id."
+            raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
         path = self.target.prefix.removesuffix(b"/v1") + b"/v1/files/%b/content"
         request = Request(b"GET", path % identity.encode(), headers)
         response = await self.upstream.send(request)
@@ -284,7 +290,7 @@ class GuardedCall(AsyncCaller):
                 message = (
                     f"{remote.name}: the upstream does not hand this file out; send its bytes."
                 )
-                raise refused(400, "file_unreadable", message, remote.name)
+                raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
             limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
             pieces: list[bytes] = []
             while sum(map(len, pieces)) <= limit and (piece := await response.read()):
@@ -293,10 +299,14 @@ class GuardedCall(AsyncCaller):
         finally:
             response.close()
 
-    def _request(self, changed: Mapping[str, Part]) -> Request:
+    async def _request(self, changed: Mapping[str, Part]) -> Request:
         exchange = self.exchange
         headers = upstream_headers(exchange, self.target, (b"content-length",))
-        changes = {**self.prepared.changes, **self._changes(changed)}
+        changes = dict(self.prepared.changes)
+        if changed and self.found.files:  # a PDF is written anew, which takes a while
+            changes |= await asyncio.to_thread(_changes, self.found, changed)
+        elif changed:
+            changes |= _changes(self.found, changed)
         body: list[Buffer] = [self.found.body.raw]
         if changes or self._adds_usage:
             body = self.found.body.spliced(changes)
@@ -320,9 +330,6 @@ class GuardedCall(AsyncCaller):
         if accepted == readable:
             return headers
         return [*without(headers, b"accept-encoding"), (b"accept-encoding", readable)]
-
-    def _changes(self, changed: Mapping[str, Part]) -> dict[Path, Any]:
-        return _changes(self.found, changed)
 
     # to the client
 
@@ -364,7 +371,8 @@ class GuardedCall(AsyncCaller):
                 self.surface.answer(body.root, found)
             else:
                 found.rest(body.root, (), "assistant", "model")
-        except (BadJson, Unreadable) as error:
+            self._weigh_answer(found)
+        except (BadJson, Unreadable, ContentError) as error:
             if self.rules.reads_output:
                 raise unreadable_answer(str(error)) from None
             return Reply()
@@ -376,6 +384,18 @@ class GuardedCall(AsyncCaller):
             found.model,
             identity if isinstance(identity, str) else None,
         )
+
+    def _weigh_answer(self, found: Found) -> None:
+        """What in an answer no check can look at follows the policy, where it looks at answers."""
+        if not (self.rules.reads_output and found.unscreenable):
+            return
+        policy = self.rules.guard.policy
+        try:
+            results = weighed(policy, found)
+        except Refused as end:
+            self.notes.append(Note(Stage.OUTPUT, blocked(end.refusal)))
+            raise
+        self.notes += [Note(Stage.OUTPUT, result) for result in results]
 
     def _answer(self, changed: Mapping[str, Part]) -> None:
         response, found = self.response, self.answered
@@ -406,21 +426,19 @@ class GuardedCall(AsyncCaller):
     def _verdict_headers(self) -> Headers:
         if not self.rules.guard.policy.proxy.verdict_headers:
             return []
-        return verdict_headers(
-            [stage.verdict for stage in self.stages], self.prepared.flags, self.record
-        )
+        results = [result for stage in self.stages for result in stage.verdict.rules]
+        return verdict_headers([*(note.result for note in self.notes), *results], self.record)
 
 
-def verdict_headers(verdicts: list[Verdict], flags: list[str], record: Record | None) -> Headers:
+def verdict_headers(results: list[RuleResult], record: Record | None) -> Headers:
     """What clients are told of a call that went on: flags, changes, and what shadow rules say."""
-    acted: dict[str, str] = dict.fromkeys(flags, "flag")
+    acted: dict[str, str] = {}
     would: dict[str, str] = {}
-    for verdict in verdicts:
-        for result in verdict.rules:
-            if result.action:
-                acted[result.rule] = str(result.action)
-            elif result.would:
-                would[result.rule] = str(result.would)
+    for result in results:
+        if result.action:
+            acted[result.rule] = str(result.action)
+        elif result.would:
+            would[result.rule] = str(result.would)
     headers: Headers = []
     if record is not None:
         headers.append((b"x-guardrail-record", record.id.encode()))
@@ -439,13 +457,16 @@ def _is_small_json(response: Response, kind: bytes) -> bool:
 
 def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
     changes: dict[Path, Any] = {}
+    files = {id(file): file for name, file in found.files.items() if name in changed}
+    for file in files.values():
+        changes.update(file.changed(changed))
     for name, part in changed.items():
         if name in found.files:
-            changes.update(found.files[name].changed(changed))
-        elif name not in found.paths and name not in found.pictures:
+            continue
+        if name not in found.paths and name not in found.pictures:
             message = f"{name}: the policy asks for a change that cannot be made in a file."
             raise refused(400, "policy_violation", message, name)
-        elif isinstance(part, Text):
+        if isinstance(part, Text):
             changes[found.paths[name]] = part.text
         elif isinstance(part, Image):
             changes.update(found.pictures[name](part.data, media_type(part.data)))

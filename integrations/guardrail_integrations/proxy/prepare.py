@@ -1,5 +1,6 @@
 """Before a call is screened: what it only names is fetched, its files are read, and what no check
-can look at follows the policy."""
+can look at follows the policy. Where a policy only watches, what it would refuse goes on as it is.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardrail import ContentError, Image, NotRun, Policy, Text
-from guardrail.hosting import Part, is_pdf, read_pdf
+from guardrail.hosting import LIMITS_RULE, Action, Mode, Part, RuleResult, is_pdf, read_pdf
 from guardrail_integrations.proxy.found import (
     Document,
     File,
@@ -20,18 +21,20 @@ from guardrail_integrations.proxy.found import (
 )
 from guardrail_integrations.proxy.interfaces import Fetcher, FetchError
 from guardrail_integrations.proxy.json_body import Path
-from guardrail_integrations.proxy.refusals import refused
+from guardrail_integrations.proxy.noted import ADDRESSES, FILE_IDS, note_of
+from guardrail_integrations.proxy.refusals import Refused, refused
 
 Files = Callable[[Remote], Awaitable[bytes]]
 
 
 @dataclass
 class Prepared:
-    """What was made of it: further parts, what takes the place of addresses, and flags."""
+    """What was made of it: further parts, what takes the place of addresses, and what went on
+    though nothing could look at it."""
 
     parts: list[Part] = field(default_factory=list)
     changes: dict[Path, Any] = field(default_factory=dict)
-    flags: list[str] = field(default_factory=list)
+    results: list[RuleResult] = field(default_factory=list)
 
 
 async def prepare(
@@ -39,31 +42,45 @@ async def prepare(
 ) -> Prepared:
     """Fetch, read, and weigh what cannot be screened. Raises Refused."""
     made = Prepared()
-    for kind, name in found.unscreenable:
-        _weigh(policy, kind, name, made)
+    made.results += weighed(policy, found)
     for document in found.documents:
         await _read(found, policy, document, made)
     limit = policy.limits.max_images
     if len(found.remote) > limit:
         message = f"{len(found.remote)} addresses, over the limit of {limit} (limits.max_images)."
-        raise refused(400, "content_unreadable", message)
+        raise refused(400, "content_unreadable", message, rule=LIMITS_RULE)
     if found.remote:
         got = await asyncio.gather(
-            *(_bytes_of(remote, policy, fetcher, files) for remote in found.remote)
+            *(_fetched(remote, policy, fetcher, files, made) for remote in found.remote)
         )
-        for remote, (data, media_type) in zip(found.remote, got, strict=True):
+        for remote, (data, media_type) in filter(None, got):
             await _resolved(found, policy, remote, data, media_type, made)
     return made
 
 
-def _weigh(policy: Policy, kind: Unscreenable, name: str, made: Prepared) -> None:
-    """What the policy says of something that no check can look at."""
-    action = getattr(policy.unscreenable, kind)
-    if action == "block":
-        message = f"{name}: {kind} cannot be screened, and the policy does not let it pass."
-        raise refused(400, "unscreenable", message, name)
+def weighed(policy: Policy, found: Found) -> list[RuleResult]:
+    """What the policy says of what no check can look at. Raises Refused."""
+    results = (_weigh(policy, kind, name) for kind, name in found.unscreenable)
+    return [result for result in results if result is not None]
+
+
+def _weigh(policy: Policy, kind: Unscreenable, name: str) -> RuleResult | None:
+    rule, action = f"unscreenable.{kind}", getattr(policy.unscreenable, kind)
+    if action == "pass":
+        return None
     if action == "flag":
-        made.flags.append(f"unscreenable.{kind}")
+        return note_of(rule, Action.FLAG, f"{name}: no check can look at it")
+    message = f"{name}: {kind} cannot be screened, and the policy does not let it pass."
+    return _watched(policy, refused(400, "unscreenable", message, name, rule))
+
+
+def _watched(policy: Policy, refusal: Refused) -> RuleResult:
+    """A refusal as it is noted where the policy only watches. Raises it where it does not."""
+    if policy.mode is Mode.ENFORCE:
+        raise refusal
+    about = refusal.refusal
+    reason = f"{about.param}: {about.code}"
+    return note_of(about.rule, Action.ALLOW, reason, would=Action.BLOCK)
 
 
 async def _read(found: Found, policy: Policy, document: Document, made: Prepared) -> None:
@@ -76,10 +93,12 @@ async def _read(found: Found, policy: Policy, document: Document, made: Prepared
                 read_pdf, document.data, name=name, role=role, limits=limits
             )
         except NotRun:
-            _weigh(policy, "file", name, made)
+            made.results += filter(None, [_weigh(policy, "file", name)])
             return
         except ContentError as error:
-            raise refused(400, f"pdf_{error.code}", f"{error}.", name) from None
+            refusal = refused(400, f"pdf_{error.code}", f"{error}.", name, LIMITS_RULE)
+            made.results.append(_watched(policy, refusal))
+            return
         pages = tuple(part for part in parts if isinstance(part, Image))
         found.files.update(dict.fromkeys((page.name for page in pages), File(document, pages)))
         made.parts += parts
@@ -88,7 +107,21 @@ async def _read(found: Found, policy: Policy, document: Document, made: Prepared
         found.files[name] = File(document)
         made.parts.append(Text(text, name, document.role, document.source))
     else:
-        _weigh(policy, "file", name, made)
+        made.results += filter(None, [_weigh(policy, "file", name)])
+
+
+async def _fetched(
+    remote: Remote,
+    policy: Policy,
+    fetcher: Fetcher | None,
+    files: Files | None,
+    made: Prepared,
+) -> tuple[Remote, tuple[bytes, str]] | None:
+    try:
+        return remote, await _bytes_of(remote, policy, fetcher, files)
+    except Refused as refusal:
+        made.results.append(_watched(policy, refusal))
+        return None
 
 
 async def _bytes_of(
@@ -97,16 +130,16 @@ async def _bytes_of(
     if remote.kind == "url":
         if policy.proxy.addresses == "refuse" or fetcher is None:
             message = f"{remote.name}: send the bytes; addresses are not fetched here."
-            raise refused(400, "remote_content", message, remote.name)
+            raise refused(400, "remote_content", message, remote.name, ADDRESSES)
         try:
             fetched = await fetcher.fetch(remote.address)
         except FetchError as error:
             message = f"{remote.name}: {error}."
-            raise refused(400, f"fetch_{error.code}", message, remote.name) from None
+            raise refused(400, f"fetch_{error.code}", message, remote.name, ADDRESSES) from None
         return fetched.data, fetched.media_type
     if policy.proxy.file_ids == "refuse" or files is None:
         message = f"{remote.name}: send the bytes; file ids are not resolved here."
-        raise refused(400, "remote_content", message, remote.name)
+        raise refused(400, "remote_content", message, remote.name, FILE_IDS)
     return await files(remote), ""
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from guardrail import Image
 from guardrail.canaries import CANARIES
-from guardrail.hosting import Call, Content, Part, Stage, Text, aplay, screened_only
+from guardrail.hosting import Call, Content, Stage, aplay, screened_only
 
 
 class Readiness:
@@ -41,23 +40,16 @@ async def _misses(rules: Any) -> list[str]:
     for canary in CANARIES:
         if canary.detector not in checks or (canary.through and canary.through not in readers):
             continue
-        part: Part
-        if canary.text is not None:
-            part = Text(canary.text)
-        else:
-            part = Image(canary.picture(), limits=guard.policy.limits)
-        if not any(
-            rule.detector.spec.name == canary.detector
-            and (rule.sees(part) or (not isinstance(part, Text) and rule.reads_pictures_of(part)))
-            for rule in guard.plan.rules
-        ):
+        if not any(canary.concerns(rule) for rule in guard.plan.rules):
             continue
-        flow = screened_only(
-            guard.plan, Call(Content((part,))), Stage.INPUT, Content((part,)), thorough=True
-        )
-        outcome = await aplay(flow, guard.runner, lambda _: None)
-        runs = [run for stage in outcome.record.stages for run in stage.checks]
-        found = {run.name for run in runs if run.best}
+        found: set[str] = set()
+        tried = {Stage.INPUT: canary.parts(guard.policy.limits), Stage.OUTPUT: canary.answer()}
+        for stage, parts in tried.items():
+            content = Content(parts)
+            call = Call(content if stage is Stage.INPUT else Content())
+            flow = screened_only(guard.plan, call, stage, content, thorough=True)
+            outcome = await aplay(flow, guard.runner, lambda _: None)
+            found |= {run.name for run in outcome.record.stages[0].checks if run.best}
         if canary.detector not in found:
             wrong.append(f"{canary.detector} does not find its test input: {canary.name}")
     return wrong

@@ -17,9 +17,9 @@ class Refused(Exception):
         super().__init__(refusal.code)
 
 
-def refused(status: int, code: str, message: str, param: str = "") -> Refused:
-    """A refusal without a verdict."""
-    return Refused(Refusal(status, code, message, param=param))
+def refused(status: int, code: str, message: str, param: str = "", rule: str = "") -> Refused:
+    """A refusal without a verdict; `rule` says what of the policy, or of its limits, it follows."""
+    return Refused(Refusal(status, code, message, param=param, rule=rule))
 
 
 def refusal_of(outcome: Outcome, model: str) -> Refusal:

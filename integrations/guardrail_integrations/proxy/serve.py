@@ -76,7 +76,7 @@ def _upstream(target: Target) -> HttpUpstream:
     tls = None
     if target.url.startswith("https:"):
         tls = client_tls(target.ca, target.certificate, target.certificate_key)
-    return HttpUpstream(target.url, tls=tls)
+    return HttpUpstream(target.url, tls=tls, timeouts=target.timeouts)
 
 
 def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.fetch import FetchRules
 from guardrail_integrations.proxy.http_server import Clock
 
@@ -17,7 +18,7 @@ class Target:
     """An upstream: its address, and the key that is sent to it in place of the client's.
 
     `ca` are authorities to trust in place of the system's; `certificate` and `certificate_key`
-    are shown to an upstream that asks for them.
+    are shown to an upstream that asks for them. `timeouts` bound every wait for it.
     """
 
     url: str
@@ -26,6 +27,7 @@ class Target:
     ca: Path | None = None
     certificate: Path | None = None
     certificate_key: Path | None = None
+    timeouts: Timeouts = field(default=Timeouts(), kw_only=True)
 
     @cached_property
     def authority(self) -> bytes:

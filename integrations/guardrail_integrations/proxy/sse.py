@@ -14,6 +14,7 @@ from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path, read
 MAX_EVENT = 16 << 20  # bytes
 TAIL = 16 << 10  # bytes at the end of a stream that is not read, kept for its last events
 LAST = 4  # events
+_NO_MARKER = b"\0"  # cannot stand in JSON: events are read with all that they say
 
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
@@ -25,10 +26,19 @@ class SseReader:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._more: list[bytes] = []  # behind the rest, without the end of a line
+        self._size = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events that are complete now. Raises UpstreamError for one without an end."""
-        data = self._rest + data if self._rest else data
+        if self._rest:
+            if b"\n" not in data and b"\r" not in data:
+                self._more.append(data)
+                self._size += len(data)
+                self._bound()
+                return []
+            data = b"".join((self._rest, *self._more, data))
+            self._more.clear()
         events: list[bytes] = []
         at = 0
         if b"\r" not in data:
@@ -42,8 +52,8 @@ class SseReader:
                 events.append(data[at : found.end()])
                 at = found.end()
         self._rest = data[at:] if at else data
-        if len(self._rest) > MAX_EVENT:
-            raise UpstreamError("garbage", f"an event of more than {MAX_EVENT >> 20} MiB")
+        self._size = len(self._rest)
+        self._bound()
         return events
 
     def without_usage(self, data: bytes) -> bytes:
@@ -53,9 +63,15 @@ class SseReader:
         events = self.feed(data)
         return b"".join([event for event in events if not _tells_usage(event)])
 
+    def _bound(self) -> None:
+        if self._size > MAX_EVENT:
+            raise UpstreamError("garbage", f"an event of more than {MAX_EVENT >> 20} MiB")
+
     def end(self) -> bytes:
         """What stands behind the last event."""
-        rest, self._rest = self._rest, b""
+        rest = b"".join((self._rest, *self._more))
+        self._rest, self._size = b"", 0
+        self._more.clear()
         return rest
 
 
@@ -155,6 +171,6 @@ def _tells_usage(raw: bytes) -> bool:
 
 def _json(data: bytes) -> JsonBody:
     try:
-        return read_json(data)
+        return read_json(data, _NO_MARKER)
     except BadJson as error:
         raise UpstreamError("garbage", f"an event whose data cannot be read: {error}") from None

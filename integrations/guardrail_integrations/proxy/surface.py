@@ -33,8 +33,11 @@ class Stream(Protocol):
     def sent(self, data: Any) -> None:
         """An event has been given to the client."""
 
-    def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[tuple[str | int, ...], Any]:
-        """What is written where in the event's data so that its pieces say `texts`."""
+    def rewrite(
+        self, data: Any, new: Mapping[str, str | bytes]
+    ) -> Mapping[tuple[str | int, ...], Any]:
+        """What is written where in the event's data so that its pieces say the `new` texts, and
+        show the new bytes of pictures."""
 
     def refused(self, refusal: Refusal) -> Iterator[bytes]:
         """The events that end the stream in place of the rest of the answer."""

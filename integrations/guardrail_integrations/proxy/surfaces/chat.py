@@ -9,6 +9,7 @@ from typing import Any
 from guardrail.hosting import Delta, Role
 from guardrail_integrations.proxy.found import Found, encoded
 from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.streamed import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
@@ -188,13 +189,15 @@ class ChatStream:
             if isinstance(reason, str):
                 finish = reason
                 ends.append(f"choices/{choice.get('index', 0)}/*")
+        texts, pictures = told(_pieces(data))
         return Delta(
-            tuple((key, text) for key, _, text in _pieces(data)),
+            texts,
             usage_from(usage),
             finish,
             data.get("model") if isinstance(data.get("model"), str) else None,
             data.get("id") if isinstance(data.get("id"), str) else None,
             tuple(ends),
+            pictures,
         )
 
     def sent(self, data: Any) -> None:
@@ -204,16 +207,14 @@ class ChatStream:
             if isinstance(choice, dict) and choice.get("finish_reason"):
                 self._finished.add(choice.get("index", 0))
 
-    def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[Path, Any]:
+    def rewrite(self, data: Any, new: Mapping[str, str | bytes]) -> Mapping[Path, Any]:
         """See surface.Stream. Log probabilities would spell out what was taken away."""
         changes: dict[Path, Any] = {}
-        left = dict(texts)
-        for key, path, _ in _pieces(data):
-            if key in texts:
-                changes[path] = left.pop(key, "")
-                choice: Path = path[:2]
-                if data["choices"][choice[1]].get("logprobs"):
-                    changes[(*choice, "logprobs")] = None
+        for path, said in exchanged(_pieces(data), new):
+            changes[path] = said
+            choice: Path = path[:2]
+            if data["choices"][choice[1]].get("logprobs"):
+                changes[(*choice, "logprobs")] = None
         return changes
 
     def refused(self, refusal: Refusal) -> Iterator[bytes]:
@@ -237,7 +238,7 @@ class ChatStream:
         yield sse(openai_error(refusal).decode())
 
 
-def _pieces(data: Any) -> Iterator[tuple[str, Path, str]]:
+def _pieces(data: Any) -> Iterator[Piece]:
     """Each piece of text in a chunk: what it continues, where it stands, and what it says."""
     choices = data.get("choices")
     for place, choice in enumerate(choices if isinstance(choices, list) else ()):
@@ -261,7 +262,7 @@ def _pieces(data: Any) -> Iterator[tuple[str, Path, str]]:
                 yield from strings(value, f"{name}/{key}", inner)
 
 
-def _call_pieces(call: Any, name: str, path: Path) -> Iterator[tuple[str, Path, str]]:
+def _call_pieces(call: Any, name: str, path: Path) -> Iterator[Piece]:
     if not isinstance(call, dict):
         return
     name = f"{name}/{call.get('index', 0)}"
@@ -269,18 +270,6 @@ def _call_pieces(call: Any, name: str, path: Path) -> Iterator[tuple[str, Path, 
         if key in ("id", "type", "index"):
             continue
         yield from strings(value, f"{name}/{key}", (*path, key))
-
-
-def strings(value: Any, name: str, path: Path) -> Iterator[tuple[str, Path, str]]:
-    """Every string in a value."""
-    if isinstance(value, str):
-        yield name, path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from strings(item, f"{name}/{key}", (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from strings(item, f"{name}/{index}", (*path, index))
 
 
 surface = Surface(

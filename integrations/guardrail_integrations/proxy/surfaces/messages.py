@@ -8,6 +8,7 @@ from typing import Any, Literal
 from guardrail.hosting import Delta, Role
 from guardrail_integrations.proxy.found import Found, Remote, encoded, name_of
 from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.streamed import Piece, exchanged, strings
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
@@ -15,7 +16,6 @@ from guardrail_integrations.proxy.surface import (
     sse,
     usage_from,
 )
-from guardrail_integrations.proxy.surfaces.chat import strings
 
 _CONTROL = frozenset(
     """model stream metadata stop_sequences tool_choice service_tier container thinking betas
@@ -32,7 +32,7 @@ def read(root: Any, found: Found) -> None:
     """The parts of a request."""
     for key, value in root.items():
         if key == "system":
-            _content(value, (key,), found, "system", "typed")
+            found.content(value, (key,), "system", "typed", _block)
         elif key == "messages" and isinstance(value, list):
             for index, message in enumerate(value):
                 _message(message, (key, index), found)
@@ -49,18 +49,8 @@ def _message(message: Any, path: Path, found: Found) -> None:
     roles: Mapping[Any, Role] = {"assistant": "assistant", "system": "system"}
     given = message.get("role")
     role: Role = roles.get(given, "user") if isinstance(given, str) else "user"
-    _content(message.get("content"), (*path, "content"), found, role, "typed")
+    found.content(message.get("content"), (*path, "content"), role, "typed", _block)
     found.others(message, ("role", "content"), path, role)
-
-
-def _content(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
-    if isinstance(value, list):
-        for index, block in enumerate(value):
-            _block(block, (*path, index), found, role, source)
-    elif isinstance(value, dict):
-        _block(value, path, found, role, source)
-    elif value is not None:
-        found.text(value, path, role, source)
 
 
 def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
@@ -78,7 +68,7 @@ def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> Non
     elif kind == "container_upload":
         found.skip("file", path)
     elif isinstance(kind, str) and kind.endswith(("tool_result", "search_result")):
-        _content(block.get("content"), (*path, "content"), found, "tool", "tool")
+        found.content(block.get("content"), (*path, "content"), "tool", "tool", _block)
         found.others(block, _LABELS | {"content", "is_error"}, path, "tool", "tool")
     elif isinstance(kind, str) and kind.endswith("tool_use"):
         found.others(block, _LABELS, path, "assistant")
@@ -126,7 +116,7 @@ def _document(value: Any, path: Path, found: Found, role: Role, source: str) -> 
             value["data"], str(value.get("media_type")), (*path, "data"), role, source
         )
     elif kind == "content":
-        _content(value.get("content"), (*path, "content"), found, role, source)
+        found.content(value.get("content"), (*path, "content"), role, source, _block)
     elif kind in ("url", "file"):
         _named(value, path, found, role, source, picture=False)
     else:
@@ -187,10 +177,9 @@ class MessageStream:
         elif kind == "content_block_stop":
             self._open.discard(data.get("index", 0))
 
-    def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[Path, Any]:
+    def rewrite(self, data: Any, new: Mapping[str, str | bytes]) -> Mapping[Path, Any]:
         """See surface.Stream."""
-        left = dict(texts)
-        return {path: left.pop(key, "") for key, path, _ in _pieces(data) if key in texts}
+        return dict(exchanged(_pieces(data), new))
 
     def refused(self, refusal: Refusal) -> Iterator[bytes]:
         """The turn ends with the stop reason `refusal`."""
@@ -222,7 +211,7 @@ class MessageStream:
         yield sse(anthropic_error(refusal).decode(), "error")
 
 
-def _pieces(data: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
+def _pieces(data: Mapping[str, Any]) -> Iterator[Piece]:
     """Each piece of text in an event: what it continues, where it stands, and what it says."""
     name = f"content/{data.get('index', 0)}"
     key = "delta" if data.get("type") == "content_block_delta" else "content_block"

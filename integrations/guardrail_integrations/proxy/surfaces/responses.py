@@ -8,6 +8,7 @@ from typing import Any
 from guardrail.hosting import Delta, Role
 from guardrail_integrations.proxy.found import Found, Remote, encoded, name_of
 from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.streamed import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
@@ -15,7 +16,7 @@ from guardrail_integrations.proxy.surface import (
     sse,
     usage_from,
 )
-from guardrail_integrations.proxy.surfaces.chat import file, strings
+from guardrail_integrations.proxy.surfaces.chat import file
 
 _CONTROL = frozenset(
     """model stream stream_options tool_choice metadata service_tier user safety_identifier
@@ -45,7 +46,7 @@ def read(root: Any, found: Found) -> None:
         elif key == "prompt" and isinstance(value, dict):
             variables = value.get("variables")
             for name, given in variables.items() if isinstance(variables, dict) else ():
-                _content(given, (key, "variables", name), found, "user", "typed")
+                found.content(given, (key, "variables", name), "user", "typed", _block)
             found.others(value, ("id", "version", "variables"), (key,))
         elif key not in _CONTROL and isinstance(value, (str, dict, list)):
             found.rest(value, (key,))
@@ -68,7 +69,7 @@ def _item(item: Any, path: Path, found: Found) -> None:
         given = item.get("role")
         role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
         source = "tool" if role == "tool" else "typed"
-        _content(item.get("content"), (*path, "content"), found, role, source)
+        found.content(item.get("content"), (*path, "content"), role, source, _block)
         found.others(item, _LABELS | {"content"}, path, role, source)
     elif kind in ("item_reference", "compaction"):
         return
@@ -76,7 +77,7 @@ def _item(item: Any, path: Path, found: Found) -> None:
         _block(item, path, found, "user", "typed")
     elif isinstance(kind, str) and kind.endswith("_output"):
         output: Path = (*path, "output")
-        _content(item.get("output"), output, found, "tool", "tool")
+        found.content(item.get("output"), output, "tool", "tool", _block)
         found.others(item, _LABELS | {"output"}, path, "tool", "tool")
     elif kind == "image_generation_call":
         if isinstance(item.get("result"), str):
@@ -86,16 +87,6 @@ def _item(item: Any, path: Path, found: Found) -> None:
         # calls and results of tools that run at the upstream, and what is not known yet
         role = "assistant" if kind == "reasoning" or str(kind).endswith("_call") else "tool"
         found.others(item, _LABELS, path, role, "tool" if role == "tool" else "typed")
-
-
-def _content(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
-    if isinstance(value, list):
-        for index, block in enumerate(value):
-            _block(block, (*path, index), found, role, source)
-    elif isinstance(value, dict):
-        _block(value, path, found, role, source)
-    elif value is not None:
-        found.text(value, path, role, source)
 
 
 def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
@@ -175,16 +166,18 @@ class ResponseStream:
         about: Mapping[str, Any] = response if isinstance(response, dict) else {}
         if about and self._response is None:
             self._response = about
-        pieces = tuple((key, text) for key, _, text in _pieces(data))
+        pieces = tuple(_pieces(data))
+        texts, pictures = told(pieces, _results(data, pieces))
         done = data.get("type") in ("response.completed", "response.incomplete", "response.failed")
         status, model, identity = about.get("status"), about.get("model"), about.get("id")
         return Delta(
-            pieces,
+            texts,
             usage_from(about.get("usage")),
             status if done and isinstance(status, str) else None,
             model if isinstance(model, str) else None,
             identity if isinstance(identity, str) else None,
-            tuple(_ends(data, pieces)),
+            tuple(_ends(data, texts)),
+            pictures,
         )
 
     def sent(self, data: Any) -> None:
@@ -194,14 +187,11 @@ class ResponseStream:
             number = data.get("sequence_number")
             self._number = number if isinstance(number, int) else self._number + 1
 
-    def rewrite(self, data: Any, texts: Mapping[str, str]) -> Mapping[Path, Any]:
+    def rewrite(self, data: Any, new: Mapping[str, str | bytes]) -> Mapping[Path, Any]:
         """See surface.Stream. Log probabilities would spell out what was taken away."""
-        left = dict(texts)
         changes: dict[Path, Any] = {}
-        for key, path, _ in _pieces(data):
-            if key not in texts:
-                continue
-            changes[path] = left.pop(key, "")
+        for path, said in exchanged(_pieces(data), new):
+            changes[path] = said
             for end in range(len(path)):
                 holder = _at(data, path[:end])
                 if isinstance(holder, dict) and holder.get("logprobs"):
@@ -252,11 +242,20 @@ def _place(data: Mapping[str, Any]) -> str:
 
 
 _PLACE = ("output_index", "content_index", "summary_index")
-# Fields of events in which text of the model stands.
-_SAID = frozenset(("delta", "text", "arguments", "refusal", "input", "code", "part", "item"))
+# Fields of events in which the model says something.
+_SAID = frozenset("""delta text arguments refusal input code part item partial_image_b64""".split())
 
 
-def _pieces(data: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
+def _results(data: Mapping[str, Any], pieces: Iterable[Piece]) -> frozenset[Path]:
+    """Where pictures that were made stand, as bare base64."""
+    return frozenset(
+        path
+        for _, path, _ in pieces
+        if path[-1] == "result" and _at(data, path[:-1]).get("type") == "image_generation_call"
+    )
+
+
+def _pieces(data: Mapping[str, Any]) -> Iterator[Piece]:
     """Each piece of text in an event: what it continues, where it stands, and what it says."""
     kind = data.get("type")
     place = _place(data)
@@ -269,7 +268,7 @@ def _pieces(data: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
         yield from _said(output, f"{kind}/output", ("response", "output"))
 
 
-def _said(value: Any, name: str, path: Path) -> Iterator[tuple[str, Path, str]]:
+def _said(value: Any, name: str, path: Path) -> Iterator[Piece]:
     if isinstance(value, dict):
         for key, item in value.items():
             if key not in _LABELS:

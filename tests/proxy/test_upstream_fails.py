@@ -1,0 +1,173 @@
+"""Upstreams that hang, send rubbish or never end: a clear error in its time, and the next call
+is served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail_integrations.proxy.connection import Timeouts
+from guardrail_integrations.proxy.settings import Route, Settings, Target
+from guardrail_integrations.proxy.sse import MAX_EVENT
+from tests.proxy.raw import Got, ask, chat, post, wire
+from tests.proxy.scripted import Peer, Play
+from tests.proxy.serving import answered, chat_answer, chat_chunks, running
+
+CHECKED = policy_of(rule(fixed_detector({"forbidden": 0.9})))
+FREE = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input"]))
+JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def once(fails: Callable[[Peer], Awaitable[None]]) -> Play:
+    """An upstream whose first request goes wrong, and every other well."""
+
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            if len(peer.seen.requests) == 1:
+                await fails(peer)
+                return
+            await peer.say(*answered(chat_answer("quiet"), 200, {}))
+
+    return play
+
+
+def impatient(url: str) -> Settings:
+    target = Target(url, timeouts=Timeouts(head=0.4, idle=0.4))
+    return Settings({"default": target}, (Route("default", "default"),))
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+async def no_head(peer: Peer) -> None:
+    await peer.left()
+
+
+async def half_a_head(peer: Peer) -> None:
+    await peer.say(JSON)
+    await peer.left()
+
+
+async def half_a_body(peer: Peer) -> None:
+    await peer.say(JSON + b'content-length: 500\r\n\r\n{"choices": [')
+    await peer.left()
+
+
+async def half_a_stream(peer: Peer) -> None:
+    await peer.say(STREAM, *map(chunk, chat_chunks("a", "b")[:2]))
+    await peer.left()
+
+
+async def half_an_event(peer: Peer) -> None:
+    await peer.say(STREAM, *map(chunk, chat_chunks("a")[:2]), chunk(b'data: {"choices": ['))
+    await peer.left()
+
+
+async def rubbish_in_a_stream(peer: Peer) -> None:
+    await peer.say(STREAM, *map(chunk, chat_chunks("a")[:2]), b"no chunk at all\r\n")
+    await peer.left()
+
+
+async def no_utf8_in_a_stream(peer: Peer) -> None:
+    await peer.say(STREAM, *map(chunk, chat_chunks("a")[:2]), chunk(b'data: {"a": "\xff"}\n\n'))
+    await peer.left()
+
+
+async def no_json_in_a_stream(peer: Peer) -> None:
+    await peer.say(STREAM, *map(chunk, chat_chunks("a")[:2]), chunk(b"data: {forbidden\n\n"))
+    await peer.left()
+
+
+async def endless_line(peer: Peer) -> None:
+    await peer.say(STREAM, *map(chunk, chat_chunks("a")[:2]), chunk(b"data: "))
+    while True:
+        await peer.say(chunk(b"x" * 500_000))
+
+
+HANGS = [
+    (no_head, False, "timeout"),
+    (half_a_head, False, "timeout"),
+    (half_a_body, False, "timeout"),
+    (half_a_stream, True, "timeout"),
+    (half_an_event, True, "timeout"),
+    (rubbish_in_a_stream, True, "garbage"),
+    (no_utf8_in_a_stream, True, "garbage"),
+    (no_json_in_a_stream, True, "garbage"),
+    (endless_line, True, "garbage"),
+]
+
+
+def code_of(got: Got) -> str:
+    """The code of an answer that is an error, or of the error that ends a stream."""
+    body = got.body.rpartition(b"data: ")[2] if got.status == 200 else got.body
+    return str(json.loads(body)["error"]["code"])
+
+
+@pytest.mark.parametrize(("fails", "stream", "fault"), HANGS)
+async def test_what_goes_wrong_in_a_checked_answer_is_said(
+    fails: Any, stream: bool, fault: str
+) -> None:
+    began = time.monotonic()
+    async with running(CHECKED, once(fails), impatient) as proxy, wire(proxy.url) as one:
+        one.send(post(chat(stream=stream)))
+        got = await one.get()
+        if stream:  # what had come is checked, and goes before the error
+            assert got.body.startswith(chat_chunks("a")[0] + chat_chunks("a")[1])
+        else:
+            assert got.status == 504
+        assert code_of(got) == f"upstream_{fault}"
+        assert b"forbidden" not in got.body
+        assert proxy.records.last.error == "UpstreamError"
+        one.send(post(chat()))
+        assert (await one.get()).status == 200
+        assert proxy.server.proxy.buffered == 0
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("fails", "fault"), [row[::2] for row in HANGS if row[1] and row[2] == "timeout"]
+)
+async def test_a_stream_that_nobody_checks_ends_with_an_error(fails: Any, fault: str) -> None:
+    async with running(FREE, once(fails), impatient) as proxy, wire(proxy.url) as one:
+        one.send(post(chat(stream=True)))
+        got = await one.get()
+        assert got.status == 200
+        assert got.body.startswith(chat_chunks("a")[0])
+        assert code_of(got) == f"upstream_{fault}"
+        one.send(post(chat()))
+        assert (await one.get()).status == 200
+
+
+async def test_a_line_that_nobody_reads_is_passed_on_no_faster_than_it_is_taken() -> None:
+    async with running(FREE, once(endless_line), impatient) as proxy:
+        async with wire(proxy.url) as one:
+            one.send(post(chat(stream=True)))
+            await one.reader.readuntil(b"data: ")
+            taken = 0
+            while taken < 2 * MAX_EVENT:
+                taken += len(await one.reader.read(1 << 20))
+        assert (await ask(proxy.url, post(chat()))).status == 200
+
+
+async def test_an_answer_that_is_not_whole_is_no_answer() -> None:
+    """One that is too long to be kept, and of which a part has been passed on."""
+
+    async def long(peer: Peer) -> None:
+        await peer.say(JSON + b"content-length: 900000\r\n\r\n" + b" " * 400_000)
+        await peer.left()
+
+    async with running(FREE, once(long), impatient) as proxy:
+        async with wire(proxy.url) as one:
+            one.send(post(chat()))
+            with pytest.raises(asyncio.IncompleteReadError):
+                await one.get()
+        assert (await ask(proxy.url, post(chat()))).status == 200
