@@ -7,23 +7,20 @@ runs from when a check begins: loading a model for the first call does not count
 
 from __future__ import annotations
 
-import os
-import queue
-import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from guardrail.cache import Cache, Digester, SharedCache
 from guardrail.content import Part, Reply
 from guardrail.detector import memory
 from guardrail.flow import Flow, Outcome
 from guardrail.policy import Failure
+from guardrail.pools import Pools, shared_pools
 from guardrail.record import Record
 from guardrail.steps import (
     Abandoned,
@@ -47,85 +44,6 @@ if TYPE_CHECKING:
 
 START_S = 60.0  # a check may wait so long for its model to load and for a worker to be free
 CANCEL_S = 5.0  # how long a model call that is given up may take to end
-NICE = 5  # what the threads for pictures add to the process's niceness
-
-
-class Pool:
-    """Daemon threads that work off a bounded queue; a hung check cannot hold up the exit.
-
-    With `yields`, on Linux, its threads give way to others where the cores do not suffice.
-    """
-
-    def __init__(
-        self, workers: int | None = None, waiting: int = 1_000, *, yields: bool = False
-    ) -> None:
-        self._workers = workers or max(4, os.cpu_count() or 1)
-        self._queue: queue.Queue[Callable[[], None]] = queue.Queue(waiting)
-        self._yields = yields
-        self._started = 0
-        self._idle = 0
-        self._lock = threading.Lock()
-
-    @property
-    def load(self) -> PoolLoad:
-        """How busy it is at the moment."""
-        busy = self._started - self._idle
-        return PoolLoad(busy, self._workers, self._queue.qsize(), self._queue.maxsize)
-
-    def submit(self, work: Callable[[], None]) -> bool:
-        """Queue `work`; False when too much is waiting already."""
-        try:
-            self._queue.put_nowait(work)
-        except queue.Full:
-            return False
-        with self._lock:
-            if self._idle < self._queue.qsize() and self._started < self._workers:
-                self._started += 1
-                threading.Thread(target=self._serve, daemon=True, name="guardrail-check").start()
-        return True
-
-    def _serve(self) -> None:
-        if self._yields and sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        while True:
-            with self._lock:
-                self._idle += 1
-            work = self._queue.get()
-            with self._lock:
-                self._idle -= 1
-            work()
-
-
-class PoolLoad(NamedTuple):
-    """How busy a pool is: threads at work of all it may have, work waiting of all it may keep."""
-
-    busy: int
-    workers: int
-    waiting: int
-    capacity: int
-
-
-@dataclass(frozen=True)
-class Pools:
-    """Where checks run. Those of pictures have threads of their own, so that the short checks of
-    text never wait behind them."""
-
-    text: Pool
-    pictures: Pool
-
-    @classmethod
-    def of(cls, workers: int | None = None) -> Pools:
-        """Two pools of so many threads; by default one a core, and at least four.
-
-        A text takes milliseconds and little memory, so that many more may wait.
-        """
-        return cls(Pool(workers, 20_000), Pool(workers, yields=True))
-
-
-@lru_cache(maxsize=1)
-def shared_pools() -> Pools:
-    """The pools of all guards that do not ask for some of their own."""
-    return Pools.of()
 
 
 class Runner:

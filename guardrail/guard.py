@@ -14,10 +14,11 @@ from guardrail.cache import Cache, Digester, MemoryCache
 from guardrail.calls import Options, stop, wrap
 from guardrail.content import Call, Content, Context, Part, Text
 from guardrail.detector import Stage
-from guardrail.drive import Pools, Runner, aplay, play
+from guardrail.drive import Runner, aplay, play
 from guardrail.flow import Flow, screened_only
 from guardrail.plan import Plan
 from guardrail.policy import LIMITS_RULE, Policy, Rule
+from guardrail.pools import Pools
 from guardrail.rates import Rates
 from guardrail.record import Record, Sink
 from guardrail.telemetry import Telemetry

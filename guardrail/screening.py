@@ -17,8 +17,9 @@ from guardrail.detector import Detector, Extractor, Ignored, Stage, View
 from guardrail.edit import apply
 from guardrail.glance import INLINE_CHARS, glance
 from guardrail.jsontext import Unescaped, is_json, unescaped
+from guardrail.placing import as_read_from, placed
 from guardrail.plan import Plan
-from guardrail.policy import LIMITS_RULE, PAGE, Failure, Mode, Observed, Policy, Rule, decide
+from guardrail.policy import LIMITS_RULE, Failure, Mode, Observed, Policy, Rule, decide
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.reencode import Reencode
 from guardrail.steps import Job, Result, Run, Step
@@ -172,7 +173,7 @@ class Room:
         if plain is not None and isinstance(where, Span):
             start, end = plain.source(where.start, where.end)
             finding = replace(finding, where=Span(part.name, start, end))
-        return _placed(finding, part)
+        return placed(finding, part)
 
     def detections(self, parts: Sequence[Part], *, keep: bool = True) -> list[Use]:
         """Each part under each rule that looks at it; `keep` says whether to cache the results."""
@@ -334,7 +335,7 @@ class Room:
 
     def _read_beside(self, image: Image, rules: Sequence[Rule], result: Result) -> None:
         if result.failure is None:
-            self.beside += [_as_read_from(image, text) for text in result.value]
+            self.beside += [as_read_from(image, text) for text in result.value]
             return
         for rule in rules:
             self.failures[rule.id].append(result.failure)
@@ -349,7 +350,7 @@ class Room:
                 self.done.add((rule.id, _inside(image)))
         if result.failure is None:
             self.texts += [
-                _as_read_from(image, text) for text in result.value if isinstance(text, Text)
+                as_read_from(image, text) for text in result.value if isinstance(text, Text)
             ]
 
     def leave_out(self, parts: Sequence[Part]) -> None:
@@ -446,40 +447,9 @@ def _over_limits(policy: Policy, content: Content) -> list[Failure]:
     return broken
 
 
-def _placed(finding: Finding, part: Part) -> Finding:
-    """A finding about `part`, with its place named as the caller knows it."""
-    where = finding.where
-    if isinstance(part, Image):
-        if isinstance(where, Area):
-            return replace(finding, where=replace(where, part=part.name))
-        return finding if where is None else replace(finding, where=Area(part.name))
-    if part.origin is None:
-        if isinstance(where, Span):
-            return replace(finding, where=replace(where, part=part.name))
-        return finding
-    boxes = part.boxes(where.start, where.end) if isinstance(where, Span) else ()
-    frame = boxes[0][1] if boxes else 0
-    return replace(finding, where=Area(part.origin, tuple(box for box, _ in boxes), frame))
-
-
 def _inside(image: Image) -> str:
     """Stands for the text in a picture, which has no name before it is read."""
     return f"{image.name}#"
-
-
-def _as_read_from(image: Image, text: Text) -> Text:
-    suffix = text.name.partition("#")[2] or text.source.partition(":")[2]
-    source = text.source
-    if image.source == PAGE:
-        source = f"image:page:{source.partition(':')[2]}"
-    return replace(
-        text,
-        name=f"{image.name}#{suffix}",
-        origin=image.name,
-        role=image.role,
-        source=source,
-        answered=image.source == "model",
-    )
 
 
 def _check_run(job: Job, stage: Stage, result: Result) -> CheckRun:

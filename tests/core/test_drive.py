@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from guardrail import Action, Call, Content, Record, Status, Text
 from guardrail.cache import Digester, MemoryCache
 from guardrail.detector import Stage
-from guardrail.drive import Pool, Pools, Runner, aplay, play
+from guardrail.drive import Runner, aplay, play
 from guardrail.flow import Outcome, screened_only
 from guardrail.plan import Loading, Plan
 from guardrail.policy import Policy
+from guardrail.pools import Pool, Pools
 from guardrail.steps import Job, Result
 from guardrail.testing import fixed_detector, policy_of, rule
 

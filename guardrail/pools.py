@@ -1,0 +1,92 @@
+"""Where checks run: bounded pools of daemon threads."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+NICE = 5  # what the threads for pictures add to the process's niceness
+
+
+class Pool:
+    """Daemon threads that work off a bounded queue; a hung check cannot hold up the exit.
+
+    With `yields`, on Linux, its threads give way to others where the cores do not suffice.
+    """
+
+    def __init__(
+        self, workers: int | None = None, waiting: int = 1_000, *, yields: bool = False
+    ) -> None:
+        self._workers = workers or max(4, os.cpu_count() or 1)
+        self._queue: queue.Queue[Callable[[], None]] = queue.Queue(waiting)
+        self._yields = yields
+        self._started = 0
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    @property
+    def load(self) -> PoolLoad:
+        """How busy it is at the moment."""
+        busy = self._started - self._idle
+        return PoolLoad(busy, self._workers, self._queue.qsize(), self._queue.maxsize)
+
+    def submit(self, work: Callable[[], None]) -> bool:
+        """Queue `work`; False when too much is waiting already."""
+        try:
+            self._queue.put_nowait(work)
+        except queue.Full:
+            return False
+        with self._lock:
+            if self._idle < self._queue.qsize() and self._started < self._workers:
+                self._started += 1
+                threading.Thread(target=self._serve, daemon=True, name="guardrail-check").start()
+        return True
+
+    def _serve(self) -> None:
+        if self._yields and sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        while True:
+            with self._lock:
+                self._idle += 1
+            work = self._queue.get()
+            with self._lock:
+                self._idle -= 1
+            work()
+
+
+class PoolLoad(NamedTuple):
+    """How busy a pool is: threads at work of all it may have, work waiting of all it may keep."""
+
+    busy: int
+    workers: int
+    waiting: int
+    capacity: int
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Where checks run. Those of pictures have threads of their own, so that the short checks of
+    text never wait behind them."""
+
+    text: Pool
+    pictures: Pool
+
+    @classmethod
+    def of(cls, workers: int | None = None) -> Pools:
+        """Two pools of so many threads; by default one a core, and at least four.
+
+        A text takes milliseconds and little memory, so that many more may wait.
+        """
+        return cls(Pool(workers, 20_000), Pool(workers, yields=True))
+
+
+@lru_cache(maxsize=1)
+def shared_pools() -> Pools:
+    """The pools of all guards that do not ask for some of their own."""
+    return Pools.of()
