@@ -206,6 +206,33 @@ async def test_all_workers_read_the_policy_again_and_end_once_streams_are_over(
         assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
+async def test_logs_and_records_hold_no_keys_and_no_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUARDRAIL_DIGEST_KEY", "sk-digest-0123456789")
+    records = tmp_path / "records"
+    answer = says(chat_answer("sk-answered"))
+    more = "Authorization: Bearer sk-client\r\nx-api-key: sk-other\r\nx-guardrail-tenant: shop\r\n"
+    async with served(tmp_path, answer, "--records", str(records)) as (url, process):
+        for request in (
+            post(chat("sk-asked"), more=more),
+            post(chat("forbidden sk-asked"), more=more),
+            post(b'{"sk-broken', more=more),
+            post(b"sk-other-path", "/v1/sk-path?key=sk-query", more=more),
+            post(chat([{"type": "image_url", "image_url": {"url": "http://127.0.0.1/sk"}}])),
+        ):
+            await ask(url, request)
+        process.terminate()
+        _, log = await asyncio.to_thread(process.communicate, None, 20)
+    assert len(records.read_text().splitlines()) == 4
+    rows = [json.loads(line) for line in log.decode().splitlines() if line.startswith("{")]
+    calls = [row for row in rows if row["path"] != "/readyz"]
+    assert [row["status"] for row in calls] == [200, 400, 400, 200, 400]
+    assert calls[0]["tenant"] == "shop"
+    assert calls[2]["record"].startswith("gr_")
+    assert "sk-" not in log.decode() + records.read_text()
+
+
 async def test_tls_towards_clients(tmp_path: Path) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
