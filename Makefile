@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BASE := .venv
 TEST := .venv-test
-EXTRAS := paddleocr,transformers,constrained,clip,ner,proxy,pdf,redis,test,lint
+EXTRAS := paddleocr,transformers,constrained,clip,ner,proxy,otlp,pdf,redis,test,lint
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

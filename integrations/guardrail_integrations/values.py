@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from guardrail import Area, Box, Finding, Region, Span, Text
+from guardrail import Area, Box, Finding, Ignored, Region, Span, Text
 
 MAX_DIMENSIONS = 4
 _DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int32", "int64")
@@ -18,12 +18,13 @@ _DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int32", "int64")
 
 def encode(value: Any, *, texts: bool = False) -> bytes | None:
     """A value as bytes, or None for what is not kept: findings, facts of a picture, arrays of
-    numbers, and texts where `texts` allows it, as they are content."""
+    numbers, what extractors left unread, and texts where `texts` allows it, as they are content."""
     if isinstance(value, tuple):
         if all(isinstance(item, Finding) for item in value):
             return _json("findings", [_from_finding(item) for item in value])
-        if texts and all(isinstance(item, Text) for item in value):
-            return _json("texts", [_from_text(item) for item in value])
+        readable = (Text, Ignored) if texts else Ignored
+        if all(isinstance(item, readable) for item in value):
+            return _json("texts", [_from_read(item) for item in value])
         return None
     if isinstance(value, Mapping):
         plain = all(
@@ -79,12 +80,16 @@ def _to_finding(row: Any) -> Finding:
     return Finding(_str(detector), _str(label), score, place, _str(note))
 
 
-def _from_text(text: Text) -> list[Any]:
+def _from_read(text: Text | Ignored) -> list[Any]:
+    if isinstance(text, Ignored):
+        return [text.reason]
     regions = [[region.start, region.end, region.box, region.frame] for region in text.regions]
     return [text.text, text.name, text.role, text.source, text.origin, regions]
 
 
-def _to_text(row: Any) -> Text:
+def _to_read(row: Any) -> Text | Ignored:
+    if len(row) == 1:
+        return Ignored(_str(row[0]))
     text, name, role, source, origin, regions = row
     if role not in ("system", "user", "assistant", "tool"):
         raise ValueError("a role that does not exist")
@@ -121,7 +126,7 @@ def _array(value: Any, raw: bytes) -> Any:
 
 _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "findings": lambda rows: tuple(map(_to_finding, rows)),
-    "texts": lambda rows: tuple(map(_to_text, rows)),
+    "texts": lambda rows: tuple(map(_to_read, rows)),
     "facts": _facts,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -18,9 +19,10 @@ import trustme
 
 from tests.proxy.raw import Got, ask, chat, post, wire
 from tests.proxy.scripted import Peer, Play, scripted
-from tests.proxy.serving import chat_answer, chat_chunks, says
+from tests.proxy.serving import answered, chat_answer, chat_chunks, says
 
 GUARDRAIL = (sys.executable, "-c", "from guardrail.cli import main; main()")
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 POLICY = """
 apiVersion: guardrail/v1
 policy: {id: words, version: 1}
@@ -57,6 +59,14 @@ async def served(
             await asyncio.to_thread(process.wait, 20)
 
 
+async def until_status(url: str, text: str, status: int) -> None:
+    for _ in range(200):
+        if (await ask(url, post(chat(text)))).status == status:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{text!r} was never answered with {status}")
+
+
 async def until_ready(url: str) -> Got:
     for _ in range(300):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -90,19 +100,43 @@ async def test_the_policy_is_read_again_without_dropping_a_connection(tmp_path: 
         assert (tmp_path / "records").read_text().count("\n") >= 3
 
 
-async def test_a_signal_ends_it_once_streams_are_over(tmp_path: Path) -> None:
-    go = asyncio.Event()
+def stepped(go: asyncio.Event) -> Play:
+    """An upstream whose streams stop after their first event until `go` is set."""
 
     async def play(peer: Peer) -> None:
-        await peer.request()
-        head = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        await peer.say(b"HTTP/1.1 200 OK\r\n" + head)
-        for event in chat_chunks("a", "b"):
-            await peer.say(b"%x\r\n%b\r\n" % (len(event), event))
-            await go.wait()
-        await peer.say(b"0\r\n\r\n")
+        while True:
+            _, body = await peer.request()
+            if not json.loads(body).get("stream"):
+                await peer.say(*answered(chat_answer("quiet"), 200, {}))
+                continue
+            await peer.say(STREAM)
+            for event in chat_chunks("a", "b"):
+                await peer.say(b"%x\r\n%b\r\n" % (len(event), event))
+                await go.wait()
+            await peer.say(b"0\r\n\r\n")
 
-    async with served(tmp_path, play) as (url, process):
+    return play
+
+
+async def test_a_stream_goes_on_through_a_reload(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    async with served(tmp_path, stepped(go)) as (url, process), wire(url) as one:
+        one.send(post(chat(stream=True)))
+        first = await one.reader.readuntil(b"\n\n")
+        (tmp_path / "policy.yaml").write_text(POLICY.replace("WORD", "other"))
+        process.send_signal(signal.SIGHUP)
+        await until_status(url, "other", 400)
+        go.set()
+        rest = await asyncio.wait_for(one.reader.readuntil(b"0\r\n\r\n"), 10)
+        for event in chat_chunks("a", "b"):
+            assert event in first + rest
+        one.send(post(chat("other")))  # the same connection, under the new policy
+        assert (await one.get()).status == 400
+
+
+async def test_a_signal_ends_it_once_streams_are_over(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    async with served(tmp_path, stepped(go)) as (url, process):
         async with wire(url) as one:
             one.send(post(chat(stream=True)))
             await one.reader.readuntil(b"\r\n\r\n")
@@ -115,25 +149,88 @@ async def test_a_signal_ends_it_once_streams_are_over(tmp_path: Path) -> None:
         assert await asyncio.to_thread(process.wait, 20) == 0
 
 
+def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """The processes of the workers."""
+    said = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    pids = map(int, said.split())
+    return [p for p in pids if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
+
+
 async def test_workers_share_a_port_and_are_started_again(tmp_path: Path) -> None:
     async with served(tmp_path, says(chat_answer("quiet")), "--workers", "2") as (url, process):
-
-        def children() -> list[int]:
-            said = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-            pids = map(int, said.split())
-            return [p for p in pids if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
-
-        workers = children()
+        workers = workers_of(process)
         assert len(workers) == 2
         os.kill(workers[0], signal.SIGKILL)
         for _ in range(200):
-            now = children()
+            now = workers_of(process)
             if len(now) == 2 and workers[0] not in now:
                 break
             await asyncio.sleep(0.1)
         else:
             raise AssertionError("the worker was not started again")
         assert (await ask(url, post(chat()))).status == 200
+
+
+async def test_all_workers_read_the_policy_again_and_end_once_streams_are_over(
+    tmp_path: Path,
+) -> None:
+    go = asyncio.Event()
+    async with served(tmp_path, stepped(go), "--workers", "2") as (url, process):
+        workers = workers_of(process)
+        async with contextlib.AsyncExitStack() as stack:
+            kept = [await stack.enter_async_context(wire(url)) for _ in range(12)]
+            for one in kept:  # so many that each worker has some of them
+                one.send(post(chat("forbidden")))
+                assert (await one.get()).status == 400
+            (tmp_path / "policy.yaml").write_text(POLICY.replace("WORD", "other"))
+            process.send_signal(signal.SIGHUP)
+            for one in kept:
+                for _ in range(200):
+                    one.send(post(chat("other")))
+                    if (await one.get()).status == 400:
+                        break
+                    await asyncio.sleep(0.05)
+                else:
+                    raise AssertionError("a worker did not read the policy again")
+            for one in kept:
+                one.send(post(chat("forbidden", stream=True)))
+                assert b" 200 " in await one.reader.readuntil(b"\r\n\r\n")
+            process.terminate()
+            await asyncio.sleep(0.5)
+            assert workers_of(process) == workers
+            go.set()
+            for one in kept:
+                rest = await asyncio.wait_for(one.reader.read(), 20)
+                assert rest.endswith(b"0\r\n\r\n")
+        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+async def test_logs_and_records_hold_no_keys_and_no_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUARDRAIL_DIGEST_KEY", "sk-digest-0123456789")
+    records = tmp_path / "records"
+    answer = says(chat_answer("sk-answered"))
+    more = "Authorization: Bearer sk-client\r\nx-api-key: sk-other\r\nx-guardrail-tenant: shop\r\n"
+    async with served(tmp_path, answer, "--records", str(records)) as (url, process):
+        for request in (
+            post(chat("sk-asked"), more=more),
+            post(chat("forbidden sk-asked"), more=more),
+            post(b'{"sk-broken', more=more),
+            post(b"sk-other-path", "/v1/sk-path?key=sk-query", more=more),
+            post(chat([{"type": "image_url", "image_url": {"url": "http://127.0.0.1/sk"}}])),
+        ):
+            await ask(url, request)
+        process.terminate()
+        _, log = await asyncio.to_thread(process.communicate, None, 20)
+    assert len(records.read_text().splitlines()) == 4
+    rows = [json.loads(line) for line in log.decode().splitlines() if line.startswith("{")]
+    calls = [row for row in rows if row["path"] != "/readyz"]
+    assert [row["status"] for row in calls] == [200, 400, 400, 200, 400]
+    assert calls[0]["tenant"] == "shop"
+    assert calls[2]["record"].startswith("gr_")
+    assert "sk-" not in log.decode() + records.read_text()
 
 
 async def test_tls_towards_clients(tmp_path: Path) -> None:

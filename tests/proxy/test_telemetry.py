@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import INVALID_SPAN
 from prometheus_client.parser import text_string_to_metric_families
 
-from guardrail import Guard
+from guardrail import Detector, Finding, Guard, Spec, View
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.backlog import Backlog, Behind
 from guardrail_integrations.proxy.interfaces import Access
@@ -30,7 +31,7 @@ from guardrail_integrations.proxy.serve import bound, serving
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.tracing import hand_on, parent_of
 from tests.proxy.scripted import scripted
-from tests.proxy.serving import chat_answer, says
+from tests.proxy.serving import chat_answer, data_url, says
 
 ROOT = Path(__file__).parents[2] / "integrations"
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9})))
@@ -93,6 +94,62 @@ async def test_metrics_count_what_happened() -> None:
     assert hits == [1]
     assert "forbidden" not in answer.text
     assert "hello" not in answer.text
+
+
+async def test_text_is_served_beside_pictures_and_metrics_show_how_full_it_is() -> None:
+    go = threading.Event()
+
+    def look(view: View) -> list[Finding]:
+        go.wait(20)
+        return []
+
+    slow = Detector(Spec("slow", "1", ("bad",), reads=frozenset({"image"})), look)
+    words = fixed_detector({"forbidden": 0.9}, name="words")
+    metrics = Metrics()
+    guard = Guard(policy_of(rule(slow), rule(words)), sinks=[metrics.record], workers=2)
+    async with scripted(says(chat_answer("fine"))) as upstream, httpx.AsyncClient() as client:
+        settings = replace(Settings.of(upstream.url), picture_calls=5)
+        server = serving(guard, settings, endpoints={"/metrics": metrics.endpoint()})
+        await server.start(bound("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{server.port}"
+
+        async def see(width: int) -> httpx.Response:
+            body = shown(data_url(width))
+            return await client.post(url + "/v1/chat/completions", content=body, timeout=30)
+
+        async def scraped() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+            return samples((await client.get(url + "/metrics")).text)
+
+        async def pool(kind: str) -> dict[str, float]:
+            labels = {"busy", "waiting", "workers", "capacity"}
+            found = await scraped()
+            return {
+                what: found["guardrail_pool", frozenset({("pool", kind), ("what", what)})]
+                for what in labels
+            }
+
+        try:
+            calls = [asyncio.create_task(see(width)) for width in range(8, 13)]
+            for _ in range(200):
+                pictures = await pool("pictures")
+                if pictures["waiting"] == 3:
+                    break
+                await asyncio.sleep(0.02)
+            assert pictures == {"busy": 2, "workers": 2, "waiting": 3, "capacity": 1_000}
+            assert (await scraped())["guardrail_requests_under_way", frozenset()] >= 5
+            for text, status in (("hello", 200), ("forbidden", 400)) * 5:
+                answer = await client.post(url + "/v1/chat/completions", json=ask(text))
+                assert answer.status_code == status
+            assert (await pool("text"))["waiting"] == 0
+            refused = await see(13)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+            assert refused.headers["retry-after"] == "1"
+        finally:
+            go.set()
+        assert [answer.status_code for answer in await asyncio.gather(*calls)] == [200] * 5
+        pictures = await pool("pictures")
+        assert (pictures["busy"], pictures["waiting"]) == (0, 0)
+        await server.stop(1)
 
 
 def names_in(expression: str) -> set[str]:

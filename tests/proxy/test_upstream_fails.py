@@ -171,3 +171,65 @@ async def test_an_answer_that_is_not_whole_is_no_answer() -> None:
             with pytest.raises(asyncio.IncompleteReadError):
                 await one.get()
         assert (await ask(proxy.url, post(chat()))).status == 200
+
+
+async def closes(peer: Peer) -> None:
+    await peer.request()
+
+
+async def garbage(peer: Peer) -> None:
+    await peer.request()
+    await peer.say(b"SMTP ready\r\n\r\n")
+
+
+async def cut_short(peer: Peer) -> None:
+    await peer.request()
+    await peer.say(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"
+    )
+
+
+async def not_json(peer: Peer) -> None:
+    await peer.request()
+    kind = b"content-type: application/json\r\ncontent-length: 4\r\n\r\n"
+    await peer.say(b"HTTP/1.1 200 OK\r\n" + kind + b"nope")
+    await peer.left()
+
+
+@pytest.mark.parametrize(
+    ("play", "status", "code"),
+    [
+        (closes, 502, "upstream_closed"),
+        (garbage, 502, "upstream_garbage"),
+        (cut_short, 502, "upstream_closed"),
+        (not_json, 502, "unreadable_answer"),
+    ],
+)
+async def test_an_upstream_that_fails_is_told_of(play: Any, status: int, code: str) -> None:
+    async with running(CHECKED, play) as proxy:
+        got = await ask(proxy.url, post(chat()))
+        assert (got.status, got.code) == (status, code)
+
+
+async def test_an_upstream_that_is_not_there_is_told_of() -> None:
+    async with running(
+        CHECKED, once(no_head), lambda _: Settings.of("http://127.0.0.1:9")
+    ) as proxy:
+        got = await ask(proxy.url, post(chat()))
+        assert (got.status, got.code) == (502, "upstream_unreachable")
+
+
+@pytest.mark.parametrize("policy", [CHECKED, policy_of()])
+async def test_a_stream_that_breaks_off_is_no_whole_answer(policy: Any) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        kind = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        event = chat_chunks("a")[1]
+        await peer.say(b"HTTP/1.1 200 OK\r\n" + kind + b"%x\r\n%b\r\n" % (len(event), event))
+
+    async with running(policy, play) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        if got.status == 200:
+            assert b'"code": "upstream_closed"' in got.body
+        else:
+            assert (got.status, got.code) == (502, "upstream_closed")

@@ -16,9 +16,9 @@ import pytest
 import redis
 from PIL import Image as Pillow
 
-from guardrail import Detector, Finding, Guard, Spec, Text, View
+from guardrail import Detector, Extractor, Finding, Guard, Ignored, Image, Spec, Text, View
 from guardrail.detector import remembered
-from guardrail.testing import policy_of, rule
+from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.redis import RedisCache
 from tests.shared_cache.servers import Server, programs
 
@@ -132,6 +132,31 @@ def test_texts_are_shared_where_that_is_wanted(server: Server, cache_of) -> None
     one.share(b"k", (text,))
     assert one.wait(10)
     assert other.fetch(b"k") == (text,)
+
+
+def test_what_an_extractor_left_unread_is_shared(server: Server, cache_of) -> None:
+    reads: list[str] = []
+
+    def guard() -> Guard:
+        def run(_: Image) -> list[Text | Ignored]:
+            reads.append("read")
+            return [Text("My PIN", source="image:notes"), Ignored("a note that is too long")]
+
+        notes = Extractor(Spec("notes", "1", reads=frozenset({"image"})), run)
+        words = rule(fixed_detector({"PIN": 0.9}))
+        policy = policy_of(words, extractors=(notes,))
+        return Guard(policy, cache=cache_of(server, texts=True), digest_key=KEY)
+
+    first, second = guard(), guard()
+    one = first.screen(images=[drawn("red")])
+    assert first.runner.cache.wait(10)
+    other = second.screen(images=[drawn("red")])
+    assert reads == ["read"]
+    assert one.verdict == other.verdict
+    for screening in (one, other):
+        (run,) = [run for run in screening.record.stages[0].checks if run.name == "notes"]
+        assert run.reason == "a note that is too long"
+    assert run.cached
 
 
 def test_what_others_write_there_is_no_finding(server: Server, cache_of) -> None:

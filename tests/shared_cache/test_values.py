@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrail import Area, Box, Finding, Region, Span, Text
+from guardrail import Area, Box, Finding, Ignored, Region, Span, Text
 from guardrail_integrations.values import decode, encode
 
 numbers = st.integers(-(2**40), 2**40)
@@ -40,6 +40,13 @@ def test_findings_come_back(value: tuple[Finding, ...]) -> None:
 def test_texts_come_back_where_they_are_kept(value: tuple[Text, ...]) -> None:
     assert decode(encode(value, texts=True)) == value
     assert not value or encode(value) is None
+
+
+@given(st.lists(read | st.builds(Ignored, texts), min_size=1, max_size=4).map(tuple))
+def test_what_was_left_unread_comes_back(value: tuple[Text | Ignored, ...]) -> None:
+    assert decode(encode(value, texts=True)) == value
+    kept = encode(value)
+    assert kept is None if any(isinstance(one, Text) for one in value) else decode(kept) == value
 
 
 @given(st.dictionaries(texts, st.none() | texts | numbers | st.booleans()))
@@ -85,7 +92,7 @@ def test_any_bytes_are_a_value_or_none(data: bytes) -> None:
     value = decode(data)
     assert value is None or isinstance(value, (tuple, dict, np.ndarray))
     if isinstance(value, tuple):
-        assert all(isinstance(item, (Finding, Text)) for item in value)
+        assert all(isinstance(item, (Finding, Text, Ignored)) for item in value)
 
 
 @given(st.lists(findings, min_size=1, max_size=3).map(tuple), st.data())

@@ -37,10 +37,13 @@ class JsonBody:
     _cuts: Sequence[tuple[int, int, int, int]] = ()  # in short: start, end; in raw: start, end
 
     def text(self, value: str) -> str:
-        """A string of the tree as it was written."""
+        """A string of the tree as it was written. Raises BadJson for a payload that is no text."""
         if not self._cuts or _SECRET not in value:
             return value
-        return _TOKEN.sub(lambda found: str(self._payload(int(found[1])), "ascii"), value)
+        try:
+            return _TOKEN.sub(lambda found: str(self._payload(int(found[1])), "utf-8"), value)
+        except UnicodeDecodeError:
+            raise BadJson("the body is not valid UTF-8") from None
 
     def payload(self, value: str) -> tuple[str, Buffer] | None:
         """For a string that ends in a payload that was taken out: what stands before, and it."""

@@ -43,12 +43,10 @@ async def prepare(
     """Fetch, read, and weigh what cannot be screened. Raises Refused."""
     made = Prepared()
     made.results += weighed(policy, found)
+    if _over(policy, len(found.documents) + len(found.remote), "files and addresses", made):
+        return made
     for document in found.documents:
         await _read(found, policy, document, made)
-    limit = policy.limits.max_images
-    if len(found.remote) > limit:
-        message = f"{len(found.remote)} addresses, over the limit of {limit} (limits.max_images)."
-        raise refused(400, "content_unreadable", message, rule=LIMITS_RULE)
     if found.remote:
         got = await asyncio.gather(
             *(_fetched(remote, policy, fetcher, files, made) for remote in found.remote)
@@ -56,6 +54,18 @@ async def prepare(
         for remote, (data, media_type) in filter(None, got):
             await _resolved(found, policy, remote, data, media_type, made)
     return made
+
+
+def _over(policy: Policy, count: int, what: str, made: Prepared) -> bool:
+    """Whether there is more than the limit on pictures: then no more work is spent on them.
+    Raises Refused."""
+    limit = policy.limits.max_images
+    if count <= limit:
+        return False
+    message = f"{count} {what}, over the limit of {limit} (limits.max_images)."
+    refusal = refused(400, "content_unreadable", message, rule=LIMITS_RULE)
+    made.results.append(_watched(policy, refusal))
+    return True
 
 
 def weighed(policy: Policy, found: Found) -> list[RuleResult]:
@@ -79,13 +89,16 @@ def _watched(policy: Policy, refusal: Refused) -> RuleResult:
     if policy.mode is Mode.ENFORCE:
         raise refusal
     about = refusal.refusal
-    reason = f"{about.param}: {about.code}"
+    reason = f"{about.param}: {about.code}" if about.param else about.code
     return note_of(about.rule, Action.ALLOW, reason, would=Action.BLOCK)
 
 
 async def _read(found: Found, policy: Policy, document: Document, made: Prepared) -> None:
     """A file: text is text, a PDF its pages with the text beneath; others cannot be looked at."""
     kind, name = document.media_type, document.name
+    pages = sum(isinstance(part, Image) for part in made.parts)
+    if _over(policy, pages, "pages", made):
+        return
     if is_pdf(document.data):
         limits, role = policy.limits, document.role
         try:
@@ -99,8 +112,8 @@ async def _read(found: Found, policy: Policy, document: Document, made: Prepared
             refusal = refused(400, f"pdf_{error.code}", f"{error}.", name, LIMITS_RULE)
             made.results.append(_watched(policy, refusal))
             return
-        pages = tuple(part for part in parts if isinstance(part, Image))
-        found.files.update(dict.fromkeys((page.name for page in pages), File(document, pages)))
+        shown = tuple(part for part in parts if isinstance(part, Image))
+        found.files.update(dict.fromkeys((page.name for page in shown), File(document, shown)))
         made.parts += parts
     elif kind.startswith("text/") or kind == "application/json":
         text = document.data.decode("utf-8", "replace")

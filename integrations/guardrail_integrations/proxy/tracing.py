@@ -5,8 +5,10 @@ https://www.w3.org/TR/trace-context/
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,10 @@ from guardrail_integrations.proxy.headers import without
 from guardrail_integrations.proxy.interfaces import Headers
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span
+
+FLUSH_S = 5.0  # how long the process waits in the end for a collector to take what is left
 
 _PARENT = re.compile(rb"[0-9a-e][0-9a-f]-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 
@@ -65,7 +70,15 @@ def export_traces() -> bool:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.trace import set_tracer_provider
 
-    provider = TracerProvider()
+    provider = TracerProvider(shutdown_on_exit=False)
+    atexit.register(_flush, provider)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     set_tracer_provider(provider)
     return True
+
+
+def _flush(provider: TracerProvider) -> None:
+    """Send what is left; a collector that hangs does not hold up the end of the process."""
+    sending = threading.Thread(target=provider.shutdown, daemon=True)
+    sending.start()
+    sending.join(FLUSH_S)
