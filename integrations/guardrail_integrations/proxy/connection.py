@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
@@ -18,6 +18,7 @@ from guardrail_integrations.proxy.interfaces import (
     Buffer,
     Headers,
     Request,
+    Sink,
     UpstreamError,
     UpstreamFault,
 )
@@ -60,6 +61,7 @@ class Answer:
         "_connection",
         "_error",
         "_pieces",
+        "_sink",
         "_size",
         "_waiter",
         "ended",
@@ -76,6 +78,7 @@ class Answer:
         self._connection = connection
         self._pieces: list[bytes] = []
         self._size = 0
+        self._sink: Sink | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: UpstreamError | None = None
 
@@ -86,11 +89,7 @@ class Answer:
                 raise self._error
             if self.ended:
                 return b""
-            self._waiter = self._connection.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._news()
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
@@ -99,13 +98,44 @@ class Answer:
             self._connection.resume()
         return data
 
+    async def pour(self, sink: Sink, ready: Callable[[], Awaitable[None]]) -> None:
+        """See interfaces.Response."""
+        while True:
+            if self._pieces and not sink(await self.read()):
+                await ready()
+            elif not self._pieces:
+                if self._error is not None:
+                    raise self._error
+                if self.ended:
+                    return
+                self._sink = sink  # what comes now need not wake anybody
+                try:
+                    await self._news()
+                finally:
+                    self._sink = None
+                await ready()
+                self._connection.resume()
+
+    async def _news(self) -> None:
+        self._waiter = self._connection.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
     def close(self) -> None:
         """See interfaces.Response."""
         if not self.ended and self._error is None:
             self._connection.abort()
 
     def take(self, piece: bytes) -> bool:
-        """Keep a piece of the body; False asks to hold the upstream back."""
+        """Hand a piece of the body on or keep it; False asks to hold the upstream back."""
+        if self._sink is not None and not self._pieces:
+            if self._sink(piece):
+                return True
+            self._sink = None
+            self._wake()
+            return False
         self._pieces.append(piece)
         self._size += len(piece)
         self._wake()

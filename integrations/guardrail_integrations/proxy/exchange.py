@@ -201,6 +201,11 @@ class Exchange:
         else:
             self._connection.transport.write(data)
 
+    def give(self, data: Buffer) -> bool:
+        """Send a piece of the body; whether the client takes more at once."""
+        self.write(data)
+        return self._connection.full is None
+
     async def drain(self) -> None:
         """Wait until the client has taken most of what was written."""
         if self._connection.full is not None:

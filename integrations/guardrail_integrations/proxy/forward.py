@@ -74,8 +74,7 @@ async def pass_back(exchange: Exchange, response: Response, extra: Headers) -> N
         exchange.answer(response.status, headers, piece + rest, reason=response.reason)
         return
     exchange.start(response.status, headers, reason=response.reason)
-    while piece:
-        exchange.write(piece)
+    if not exchange.give(piece):
         await exchange.drain()
-        piece = await response.read()
+    await response.pour(exchange.give, exchange.drain)
     exchange.finish()

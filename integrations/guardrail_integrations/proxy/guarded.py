@@ -188,13 +188,11 @@ class GuardedCall(AsyncCaller):
         assert response is not None, "a stream was opened"
         assert stream is not None, "a stream was opened"
         if not self.rules.reads_output:
-            piece = await response.read()
-            if not piece:
+            if self.exchange.begun:
+                await response.pour(self._pass_on, self.exchange.drain)
                 return self._usage(stream)
-            self._ends.see(piece)
-            return self._keep(
-                self._sse.without_usage(piece) if self._adds_usage else piece, NOTHING
-            )
+            piece = await response.read()
+            return self._keep(self._unread(piece), NOTHING) if piece else self._usage(stream)
         while True:
             while not self._events:
                 if self._ended:
@@ -213,6 +211,14 @@ class GuardedCall(AsyncCaller):
             if self._adds_usage and is_usage(data):
                 return self._keep(b"", delta)  # the client did not ask for it
             return self._keep(event, delta)
+
+    def _pass_on(self, piece: bytes) -> bool:
+        """A piece of a stream that no rule reads, which need not wait for anything."""
+        return self.exchange.give(self._unread(piece))
+
+    def _unread(self, piece: bytes) -> bytes:
+        self._ends.see(piece)
+        return self._sse.without_usage(piece) if self._adds_usage else piece
 
     def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
         self._kept[self._taken] = chunk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -53,6 +53,9 @@ class Request:
     body: Sequence[Buffer] | AsyncIterator[bytes] = ()
 
 
+Sink = Callable[[bytes], bool]  # takes a piece, and says whether it would take more at once
+
+
 class Response(Protocol):
     """An answer whose head has come. Interim (1xx) answers are passed over."""
 
@@ -70,6 +73,10 @@ class Response(Protocol):
 
         An answer that is not read holds the upstream back once a buffer is full.
         """
+
+    async def pour(self, sink: Sink, ready: Callable[[], Awaitable[None]]) -> None:
+        """Hand the bytes to `sink` as they come, until the end, and hold the upstream back while
+        that says no: until `ready` returns. Raises UpstreamError."""
 
     def close(self) -> None:
         """Done with it: a complete answer's connection is kept, any other is closed at once,
