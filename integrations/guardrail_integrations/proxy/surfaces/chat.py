@@ -190,12 +190,7 @@ class ChatStream:
             if isinstance(reason, str):
                 finish = reason
                 ends.append(f"choices/{choice.get('index', 0)}/*")
-        pieces = list(_pieces(data))
-        sound = [piece for piece in pieces if piece[1][-2:] == ("audio", "data")]
-        if sound:
-            pieces = [piece for piece in pieces if piece not in sound]
-            self.unheard.append(("audio", sound[0][0]))
-        texts, pictures = told(pieces)
+        texts, pictures = told(_pieces(data), self.unheard)
         return Delta(
             texts,
             usage_from(usage),

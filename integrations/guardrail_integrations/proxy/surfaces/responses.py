@@ -171,7 +171,7 @@ class ResponseStream:
         if data.get("type") in _SOUND:
             self.unheard.append(("audio", str(data["type"])))
             pieces = ()
-        texts, pictures = told(pieces, _results(data, pieces))
+        texts, pictures = told(pieces, self.unheard, _results(data, pieces))
         done = data.get("type") in ("response.completed", "response.incomplete", "response.failed")
         status, model, identity = about.get("status"), about.get("model"), about.get("id")
         return Delta(
