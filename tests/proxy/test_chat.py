@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from guardrail.policy import Proxying
+from guardrail.policy import Proxying, Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
 from tests.proxy.raw import ask, chat, post
@@ -173,3 +173,21 @@ async def test_long_base64_in_the_text_of_a_stream_is_text() -> None:
     async with running(REDACTS, says(chat_chunks(text + "secret"))) as proxy:
         got = await ask(proxy.url, post(chat(stream=True)))
         assert f"{text}[secret]".encode() in got.body
+
+
+async def test_sound_in_a_stream_follows_the_policy() -> None:
+    chunk = json.loads(chat_chunks("x")[1][6:])
+    chunk["choices"][0]["delta"] = {"audio": {"id": "a", "data": "AAAA", "transcript": "quiet"}}
+    sent = [*chat_chunks("a")[:-2], b"data: " + json.dumps(chunk).encode() + b"\n\n", END]
+    async with running(BLOCKS, says(sent)) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert b"AAAA" not in got.body
+        assert b'"code": "unscreenable"' in got.body
+        assert proxy.records.last.stages[-1].verdict.rules[-1].rule == "unscreenable.audio"
+    flags = policy_of(*BLOCKS.rules, unscreenable=Unscreenable(audio="flag"))
+    async with running(flags, says(sent)) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert got.body == b"".join(sent)
+        assert proxy.records.last.action is Action.FLAG
+    async with running(ALLOWS, says(sent)) as proxy:
+        assert (await ask(proxy.url, post(chat(stream=True)))).body == b"".join(sent)

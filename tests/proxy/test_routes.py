@@ -103,6 +103,28 @@ async def test_a_picture_at_an_address_is_fetched_once_and_its_bytes_are_what_th
         assert (got.status, got.code) == (400, "policy_violation")
 
 
+async def test_a_client_that_leaves_while_something_is_fetched_leaves_a_record() -> None:
+    asked = asyncio.Event()
+
+    class Hangs:
+        async def fetch(self, url: str) -> Fetched:
+            asked.set()
+            await asyncio.sleep(60)
+            raise AssertionError("it was not cancelled")
+
+    async with running(ALLOWS, says(chat_answer("a cat")), fetcher=Hangs()) as proxy:
+        async with wire(proxy.url) as one:
+            one.send(post(shows("https://pictures.example/cat")))
+            await asyncio.wait_for(asked.wait(), 5)
+        for _ in range(200):
+            if len(proxy.records):
+                break
+            await asyncio.sleep(0.02)
+        assert proxy.records.last.error == "client_left"
+        assert not proxy.upstream.requests
+        assert proxy.server.proxy.under_way == 0
+
+
 async def test_an_uploaded_file_is_read_from_the_upstream_with_the_clients_key() -> None:
     async def play(peer: Peer) -> None:
         while True:

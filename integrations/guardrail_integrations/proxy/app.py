@@ -328,6 +328,8 @@ class Proxy:
         code = self._codes.pop(id(exchange), "")
         record = call.record if call is not None else None
         refusal = self._refused.pop(id(exchange), None)
+        if call is not None and record is None and refusal is None:
+            refusal = named(Refusal(500, "client_left", ""))
         if refusal is not None:
             record = self._record(exchange, call, refusal, started)
         if not self.observers:

@@ -173,7 +173,7 @@ async def check(proxy: Proxy, exchange: Exchange) -> None:
     found.parts.clear()
     found.unscreenable.clear()
     _reading(lambda: found.rest(found.body.root["output"], ("output",), "assistant", "model"))
-    results += weighed(proxy.rules.guard.policy, found)
+    results += weighed(proxy.rules.guard.policy, found.unscreenable)
     context = _context(proxy, exchange, body.model)
     content = Content(tuple(found.parts))
     _verdict(exchange, await _judged(proxy, Stage.OUTPUT, content, context, results, beside), found)

@@ -34,7 +34,7 @@ from guardrail.hosting import (
 )
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.forward import target_of, upstream_headers
-from guardrail_integrations.proxy.found import Found, Remote, Told, media_type
+from guardrail_integrations.proxy.found import Found, Remote, Told, Unscreenable, media_type
 from guardrail_integrations.proxy.headers import (
     end_to_end,
     readable_encodings,
@@ -208,6 +208,9 @@ class GuardedCall(AsyncCaller):
                 continue
             data = event.data
             delta = NOTHING if data is None else stream.delta(data)
+            if stream.unheard:
+                self._weigh_answer(stream.unheard)
+                stream.unheard = []
             if self._adds_usage and is_usage(data):
                 return self._keep(b"", delta)  # the client did not ask for it
             return self._keep(event, delta)
@@ -377,7 +380,7 @@ class GuardedCall(AsyncCaller):
                 self.surface.answer(body.root, found)
             else:
                 found.rest(body.root, (), "assistant", "model")
-            self._weigh_answer(found)
+            self._weigh_answer(found.unscreenable)
         except (BadJson, Unreadable, ContentError) as error:
             if self.rules.reads_output:
                 raise unreadable_answer(str(error)) from None
@@ -391,13 +394,12 @@ class GuardedCall(AsyncCaller):
             identity if isinstance(identity, str) else None,
         )
 
-    def _weigh_answer(self, found: Found) -> None:
+    def _weigh_answer(self, unscreenable: list[tuple[Unscreenable, str]]) -> None:
         """What in an answer no check can look at follows the policy, where it looks at answers."""
-        if not (self.rules.reads_output and found.unscreenable):
+        if not (self.rules.reads_output and unscreenable):
             return
-        policy = self.rules.guard.policy
         try:
-            results = weighed(policy, found)
+            results = weighed(self.rules.guard.policy, unscreenable)
         except Refused as end:
             self.notes.append(Note(Stage.OUTPUT, blocked(end.refusal)))
             raise

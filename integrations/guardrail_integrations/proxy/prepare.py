@@ -5,7 +5,7 @@ can look at follows the policy. Where a policy only watches, what it would refus
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ async def prepare(
 ) -> Prepared:
     """Fetch, read, and weigh what cannot be screened. Raises Refused."""
     made = Prepared()
-    made.results += weighed(policy, found)
+    made.results += weighed(policy, found.unscreenable)
     if _over(policy, len(found.documents) + len(found.remote), "files and addresses", made):
         return made
     for document in found.documents:
@@ -68,9 +68,9 @@ def _over(policy: Policy, count: int, what: str, made: Prepared) -> bool:
     return True
 
 
-def weighed(policy: Policy, found: Found) -> list[RuleResult]:
+def weighed(policy: Policy, unscreenable: Iterable[tuple[Unscreenable, str]]) -> list[RuleResult]:
     """What the policy says of what no check can look at. Raises Refused."""
-    results = (_weigh(policy, kind, name) for kind, name in found.unscreenable)
+    results = (_weigh(policy, kind, name) for kind, name in unscreenable)
     return [result for result in results if result is not None]
 
 

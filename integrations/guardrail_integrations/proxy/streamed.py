@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail import ContentError
-from guardrail_integrations.proxy.found import data_url, encoded, media_type
+from guardrail_integrations.proxy.found import Unscreenable, data_url, encoded, media_type
 from guardrail_integrations.proxy.interfaces import UpstreamError
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.pictures import decoded
@@ -35,9 +35,12 @@ def strings(value: Any, name: str, path: Path) -> Iterator[Piece]:
 
 
 def told(
-    pieces: Iterable[Piece], bare: frozenset[Path] = frozenset()
+    pieces: Iterable[Piece],
+    unheard: list[tuple[Unscreenable, str]],
+    bare: frozenset[Path] = frozenset(),
 ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, bytes], ...]]:
-    """The texts and the pictures among the pieces of an event, each with its key.
+    """The texts and the pictures among the pieces of an event, each with its key; sound is added
+    to `unheard`.
 
     A picture is a data URL of one, or base64 in a field that holds no other, or at one of the
     paths `bare`. Raises UpstreamError for one that cannot be decoded.
@@ -45,8 +48,11 @@ def told(
     texts, pictures = [], []
     for key, path, value in pieces:
         field = path[-1]
-        whole = field not in _CONTINUED and value[:11].lower() == "data:image/"
-        if whole or field in _BASE64 or path in bare:
+        if field in _CONTINUED:
+            texts.append((key, value))
+        elif field == "data" and "audio" in path:
+            unheard.append(("audio", key))
+        elif field in _BASE64 or path in bare or value[:11].lower() == "data:image/":
             pictures.append((key, _picture(value, key)))
         else:
             texts.append((key, value))

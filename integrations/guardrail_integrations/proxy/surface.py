@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from guardrail.hosting import Delta, Usage
-from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.found import Found, Unscreenable
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,10 @@ class Refusal:
 
 
 class Stream(Protocol):
-    """Reads and writes the stream of one answer."""
+    """Reads and writes the stream of one answer. `unheard` is what no check can look at, as
+    `delta` has come upon it."""
+
+    unheard: list[tuple[Unscreenable, str]]
 
     def delta(self, data: Any) -> Delta:
         """What an event adds to the answer."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from guardrail.hosting import Delta, Role
-from guardrail_integrations.proxy.found import Found, encoded
+from guardrail_integrations.proxy.found import Found, Unscreenable, encoded
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.streamed import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.surface import (
@@ -171,6 +171,7 @@ class ChatStream:
     kind = "chat.completion.chunk"
 
     def __init__(self) -> None:
+        self.unheard: list[tuple[Unscreenable, str]] = []
         self._last: Mapping[str, Any] = {}
         self._seen: set[int] = set()
         self._finished: set[int] = set()
@@ -189,7 +190,7 @@ class ChatStream:
             if isinstance(reason, str):
                 finish = reason
                 ends.append(f"choices/{choice.get('index', 0)}/*")
-        texts, pictures = told(_pieces(data))
+        texts, pictures = told(_pieces(data), self.unheard)
         return Delta(
             texts,
             usage_from(usage),

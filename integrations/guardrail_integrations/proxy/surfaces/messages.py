@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from guardrail.hosting import Delta, Role
-from guardrail_integrations.proxy.found import Found, Remote, encoded, name_of
+from guardrail_integrations.proxy.found import Found, Remote, Unscreenable, encoded, name_of
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.streamed import Piece, exchanged, strings
 from guardrail_integrations.proxy.surface import (
@@ -141,6 +141,7 @@ class MessageStream:
     """The events of a streamed answer."""
 
     def __init__(self) -> None:
+        self.unheard: list[tuple[Unscreenable, str]] = []
         self._message: Mapping[str, Any] | None = None
         self._started = False
         self._open: set[int] = set()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail.hosting import Delta, Role
-from guardrail_integrations.proxy.found import Found, Remote, encoded, name_of
+from guardrail_integrations.proxy.found import Found, Remote, Unscreenable, encoded, name_of
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.streamed import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.surface import (
@@ -154,6 +154,7 @@ class ResponseStream:
     """The events of a streamed answer. Those at the end of a part say its text once more."""
 
     def __init__(self) -> None:
+        self.unheard: list[tuple[Unscreenable, str]] = []
         self._response: Mapping[str, Any] | None = None
         self._created = False
         self._number = -1
@@ -167,7 +168,10 @@ class ResponseStream:
         if about and self._response is None:
             self._response = about
         pieces = tuple(_pieces(data))
-        texts, pictures = told(pieces, _results(data, pieces))
+        if data.get("type") in _SOUND:
+            self.unheard.append(("audio", str(data["type"])))
+            pieces = ()
+        texts, pictures = told(pieces, self.unheard, _results(data, pieces))
         done = data.get("type") in ("response.completed", "response.incomplete", "response.failed")
         status, model, identity = about.get("status"), about.get("model"), about.get("id")
         return Delta(
@@ -242,6 +246,7 @@ def _place(data: Mapping[str, Any]) -> str:
 
 
 _PLACE = ("output_index", "content_index", "summary_index")
+_SOUND = ("response.audio.delta", "response.output_audio.delta")
 # Fields of events in which the model says something.
 _SAID = frozenset("""delta text arguments refusal input code part item partial_image_b64""".split())
 
