@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from guardrail.errors import MissingExtra, NotRun
+from guardrail_detectors.ocr.weights import without_denormals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,8 @@ def session(model: Path, threads: int) -> Any:
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        data = without_denormals(model)
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise NotRun(f"the model {model.name} cannot be loaded ({type(error).__name__})") from None
 
@@ -185,7 +187,7 @@ def _paddle_folders() -> dict[str, Path]:
     for kind, (model, form) in forms.items():
         folder = base / kind
         folder.mkdir()
-        (folder / "inference.onnx").symlink_to(models_folder() / model)
+        (folder / "inference.onnx").write_bytes(without_denormals(models_folder() / model))
         (folder / "inference.yml").write_text(yaml.safe_dump(form, allow_unicode=True), "utf-8")
         folders[kind] = folder
     return folders
