@@ -30,11 +30,15 @@ def qr(*, formats: list[str] | None = None) -> Extractor:
         ignored: list[Ignored] = []
         for frame in image.picture.sampled():
             for said, box in _codes(image.picture.rgb(frame=frame), wanted):
+                if said is None:
+                    ignored.append(Ignored("qr: a damaged QR code"))
+                    continue
                 text = said[:_MAX_CHARS].strip()
                 if len(said) > _MAX_CHARS:
                     ignored.append(Ignored(f"qr: {len(said) - _MAX_CHARS} characters left unread"))
                 if text:
                     lines.setdefault(text, (box, frame))
+        ignored = list(dict.fromkeys(ignored))
         if not lines:
             return [*ignored]
         regions, at = [], 0
@@ -44,16 +48,17 @@ def qr(*, formats: list[str] | None = None) -> Extractor:
         name = f"{image.name}#qr"
         joined = "\n".join(lines)
         text_part = Text(joined, name, image.role, "image:qr", image.name, tuple(regions))
-        return [text_part, *dict.fromkeys(ignored)]
+        return [text_part, *ignored]
 
-    spec = Spec(name="qr", version="2", reads=frozenset({"image"}), model="zxing-cpp")
+    spec = Spec(name="qr", version="3", reads=frozenset({"image"}), model="zxing-cpp")
     return Extractor(spec, run)
 
 
-def _codes(picture: Pillow.Image, wanted: Any) -> Iterator[tuple[str, Box]]:
+def _codes(picture: Pillow.Image, wanted: Any) -> Iterator[tuple[str | None, Box]]:
     """Codes of all kinds at a moderate size; in a larger picture also small QR codes.
 
-    Looking for every kind of code costs more than OCR on large pictures.
+    Looking for every kind of code costs more than OCR on large pictures. A QR code that is
+    damaged beyond reading comes without a text; other kinds are too easily mistaken for one.
     """
     from zxingcpp import BarcodeFormat, read_barcodes
 
@@ -64,8 +69,9 @@ def _codes(picture: Pillow.Image, wanted: Any) -> Iterator[tuple[str, Box]]:
         views.append((picture, wanted or (BarcodeFormat.QRCode,), 1.0))
     for view, formats, factor in views:
         options: dict[str, Any] = {} if formats is None else {"formats": formats}
-        for code in read_barcodes(view, **options):
-            yield code.text, _box(code.position, factor)
+        for code in read_barcodes(view, return_errors=True, **options):
+            if code.valid or code.format == BarcodeFormat.QRCode:
+                yield code.text if code.valid else None, _box(code.position, factor)
 
 
 def _box(position: Any, factor: float) -> Box:

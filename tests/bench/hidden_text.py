@@ -1,10 +1,12 @@
 """What hides in pictures: how much is read, and what it costs.
 
-python -m tests.bench.hidden_text [cost | styles | reencode] [--index INDEX.jsonl] [--on FOLDER]
+python -m tests.bench.hidden_text [cost | styles | harmless | reencode] [--index INDEX.jsonl]
+    [--on FOLDER]
 
 cost: processor time of plain OCR beside all extractors of the default policy, run in turns.
 styles: the share of words found in pictures drawn in every style of `guardrail redteam render`,
     by plain OCR and by all extractors, on the pictures of a folder or on a drawn one.
+harmless: drawn harmless pictures that a rule of the default policy flags or stops.
 reencode: words found before and after `reencode`, on drawn pages and on pictures of an index with
     known text.
 """
@@ -20,12 +22,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from guardrail import Extractor, Image, Text
+from guardrail import Action, Extractor, Guard, Image, Text
 from guardrail.cli.drawing import chat, invoice, receipt
 from guardrail.load import load_policy
 from guardrail.redteam.render import opened, rendered, style_names
 from guardrail.reencode import Reencode, reencoded
 from tests.bench import pictures
+from tests.bench.harmless import KINDS, drawn
 from tests.bench.ocr_quality import recall
 
 TEXTS = (
@@ -85,6 +88,19 @@ def styles(extractors: Sequence[Extractor], folder: Path | None) -> None:
         print(f"| {style} | {one:.0%} | {other:.0%} | {most} of {len(TEXTS)} |", flush=True)
 
 
+def harmless(each: int = 4) -> None:
+    guard = Guard("default")
+    flagged: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for kind, data in drawn(each):
+        screening = guard.screen("What does this show?", [data], thorough=True)
+        hits = [rule.rule for rule in screening.verdict.rules if rule.action > Action.ALLOW]
+        flagged[kind] += [",".join(hits)] if hits else []
+    print("| pictures | n | flagged | by |")
+    print("| --- | ---: | ---: | --- |")
+    for kind, rules in flagged.items():
+        print(f"| {kind} | {each} | {len(rules)} | {'; '.join(sorted(set(rules))) or '-'} |")
+
+
 def reencode(extractors: Sequence[Extractor], index: Path | None) -> None:
     plain = [e for e in extractors if e.spec.name == "ocr"]
     settings = (None, Reencode(), Reencode(85, 1.0), Reencode(60, 0.9))
@@ -117,7 +133,9 @@ def _known(index: Path | None) -> Iterator[tuple[str, bytes, str]]:
 
 def main() -> None:
     given = argparse.ArgumentParser(description=__doc__)
-    given.add_argument("what", choices=["cost", "styles", "reencode"], nargs="?", default="cost")
+    given.add_argument(
+        "what", choices=["cost", "styles", "harmless", "reencode"], nargs="?", default="cost"
+    )
     given.add_argument("--index", type=Path)
     given.add_argument("--on", type=Path)
     asked = given.parse_args()
@@ -129,6 +147,8 @@ def main() -> None:
         cost(extractors)
     elif asked.what == "styles":
         styles(extractors, asked.on)
+    elif asked.what == "harmless":
+        harmless()
     else:
         reencode(extractors, asked.index)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from guardrail.errors import MissingExtra, NotRun
+from guardrail_detectors.ocr.weights import without_denormals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 DETECTOR, RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 EIGHT_BIT = Path(__file__).parent / "models"  # the same models in 8 bits, made by this project
+SURE_BOX = 0.5  # how sure the finder is of a line that is worth reading
 HEIGHT = 48  # pixels of a line as the recogniser takes it
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in the models' config
 
@@ -25,8 +27,11 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in the
 class Engine(Protocol):
     """Finds and reads lines; pictures are BGR arrays of bytes."""
 
-    def find(self, picture: Array) -> list[Array]:
-        """The four corners (4, 2) of each line in the picture, from its top left, clockwise."""
+    def find(self, picture: Array, least: float = SURE_BOX) -> list[Array]:
+        """The four corners (4, 2) of each line in the picture, from its top left, clockwise.
+
+        Lines that the finder is less sure of than `least`, in [0, 1], are left out.
+        """
         ...
 
     def skim(self, line: Array) -> tuple[str, float]:
@@ -82,29 +87,29 @@ def session(model: Path, threads: int) -> Any:
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        data = without_denormals(model)
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise NotRun(f"the model {model.name} cannot be loaded ({type(error).__name__})") from None
 
 
 class _Rapid:
     def __init__(self, threads: int) -> None:
-        from rapidocr.ch_ppocr_det.utils import DBPostProcess
-
         self._finder = session(models_folder() / DETECTOR, threads)
         self._reader = session(models_folder() / RECOGNISER, threads)
         self._skimmer = session(EIGHT_BIT / RECOGNISER, threads)
-        self._boxes = DBPostProcess(
-            thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True, score_mode="fast"
-        )
         kept = self._reader.get_modelmeta().custom_metadata_map["character"].splitlines()
         self._characters = ["", *kept, " "]
 
-    def find(self, picture: Array) -> list[Array]:
+    def find(self, picture: Array, least: float = SURE_BOX) -> list[Array]:
         import numpy as np
+        from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
         heat = self._finder.run(None, {"x": finder_input(picture)})[0]
-        corners, _ = self._boxes(heat, picture.shape[:2])
+        boxes = DBPostProcess(
+            thresh=0.3, box_thresh=least, unclip_ratio=1.6, use_dilation=True, score_mode="fast"
+        )
+        corners, _ = boxes(heat, picture.shape[:2])
         return list(np.asarray(corners, np.float32).reshape(-1, 4, 2))
 
     def skim(self, line: Array) -> tuple[str, float]:
@@ -152,11 +157,11 @@ class _Paddle:
             model_name="PP-OCRv6_small_rec", model_dir=str(folders["rec"]), **options
         )
 
-    def find(self, picture: Array) -> list[Array]:
+    def find(self, picture: Array, least: float = SURE_BOX) -> list[Array]:
         import numpy as np
 
         with self._lock:
-            (result,) = self._finder.predict(picture, batch_size=1)
+            (result,) = self._finder.predict(picture, batch_size=1, box_thresh=least)
         return [np.asarray(corners, np.float32) for corners in result["dt_polys"]]
 
     def skim(self, line: Array) -> tuple[str, float]:
@@ -185,7 +190,7 @@ def _paddle_folders() -> dict[str, Path]:
     for kind, (model, form) in forms.items():
         folder = base / kind
         folder.mkdir()
-        (folder / "inference.onnx").symlink_to(models_folder() / model)
+        (folder / "inference.onnx").write_bytes(without_denormals(models_folder() / model))
         (folder / "inference.yml").write_text(yaml.safe_dump(form, allow_unicode=True), "utf-8")
         folders[kind] = folder
     return folders

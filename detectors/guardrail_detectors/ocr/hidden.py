@@ -12,17 +12,15 @@ from guardrail_detectors.ocr.engines import Engine
 from guardrail_detectors.ocr.once import EngineName, Reader
 from guardrail_detectors.ocr.page import Line, as_text, is_covered
 from guardrail_detectors.ocr.reading import box_of, read_line, shrunk_to, upright
+from guardrail_detectors.ocr.trace import evened
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
 
-FIRST_SIDE = 512  # the longer side at which hidden text is looked for first
 WIDE = 800  # pictures with a longer side than this get a second, closer look
 PAGE = 3  # plain lines that make a page, on which small hidden print is likely
-WINDOW = 32  # radius in pixels of what contrast is measured against
-LEAST = 0.55  # grey values of deviation below which there is nothing, only rounding
 UNSEEN = 22  # grey values between ink and paper below which people overlook a line
 MOST = 40  # lines read in one frame
 SHORTEST = 3  # characters; shorter than this it is grain
@@ -78,6 +76,9 @@ def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> li
     import cv2
     import numpy as np
 
+    seen = reader.trace(image, frame)
+    if not seen.lines and len(plain) < PAGE:
+        return []
     picture = image.picture.rgb(frame=frame)
     engine = reader.load()
     # Ink that only shows on average would be read dot by dot at the full size of a large picture.
@@ -89,7 +90,7 @@ def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> li
         boxes = [(quad, box_of(quad / scale, picture.size)) for quad in corners]
         return [quad for quad, box in boxes if not is_covered(box, plain)]
 
-    corners = new(_find(grey, engine, FIRST_SIDE))
+    corners = new([quad * scale for quad in seen.lines])
     if max(grey.shape) > WIDE and (len(plain) >= PAGE or corners):
         corners = new(_find(grey, engine, reader.max_side))
     for quad in corners[:MOST]:
@@ -114,23 +115,6 @@ def _find(grey: Array, engine: Engine, side: int) -> list[Array]:
     even = np.repeat(evened(small)[..., None], 3, axis=2)
     found = [corners / scale for corners in engine.find(even)]
     return sorted(found, key=lambda corners: -float(np.ptp(corners, axis=0).prod()))
-
-
-def evened(grey: Array) -> Array:
-    """Each pixel's deviation from its surroundings, in units of their standard deviation.
-
-    Faint ink on smooth ground comes out as strong as black on white, beside whatever else.
-    """
-    import cv2
-    import numpy as np
-
-    size = (2 * WINDOW + 1, 2 * WINDOW + 1)
-    smooth = cv2.GaussianBlur(grey, (0, 0), 0.7)
-    mean = cv2.blur(smooth, size)
-    spread = cv2.blur(smooth * smooth, size) - mean * mean
-    deviation = np.sqrt(np.maximum(spread, LEAST**2))
-    even: Array = np.clip(128 + (smooth - mean) / deviation * 50, 0, 255).astype(np.uint8)
-    return even
 
 
 def _stretched(cut: Array) -> tuple[Array, bool]:

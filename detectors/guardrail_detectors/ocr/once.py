@@ -11,6 +11,7 @@ from guardrail.content import Image
 from guardrail_detectors.ocr.engines import Engine, load_engine
 from guardrail_detectors.ocr.page import Line
 from guardrail_detectors.ocr.reading import is_sure, read_picture
+from guardrail_detectors.ocr.trace import Trace, trace
 
 EngineName = Literal["rapidocr", "paddleocr"]
 
@@ -41,15 +42,27 @@ class Reader:
         """The engine, loaded once a process."""
         return load_engine(self.engine, self.threads)
 
+    def trace(self, image: Image, frame: int) -> Trace:
+        """What a first look at a frame shows."""
+        import numpy as np
+
+        memo, key = _memo(image), (self.engine, self.threads, frame)
+        with memo.lock:
+            if key not in memo.traces:
+                pixels = np.asarray(image.picture.rgb(frame=frame))[..., ::-1]
+                memo.traces[key] = trace(pixels, self.load())
+            return memo.traces[key]
+
     def plain(self, image: Image, frame: int) -> list[Line]:
         """The lines of a frame as it is, also those that nobody can be sure of."""
-        with _guard:
-            memo = _memos.setdefault(image.picture, _Memo())
-        key = (self.engine, self.max_side, self.threads, frame)
+        memo, key = _memo(image), (self.engine, self.max_side, self.threads, frame)
         with memo.lock:
             if key not in memo.lines:
                 picture = image.picture.rgb(frame=frame)
-                memo.lines[key] = list(read_picture(picture, self.load(), self.max_side))
+                seen = self.trace(image, frame)
+                memo.lines[key] = (
+                    list(read_picture(picture, self.load(), self.max_side)) if seen else []
+                )
             return memo.lines[key]
 
     def sure(self, lines: list[Line]) -> list[Line]:
@@ -59,9 +72,15 @@ class Reader:
 
 class _Memo:
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self.traces: dict[object, Trace] = {}
         self.lines: dict[object, list[Line]] = {}
 
 
 _guard = threading.Lock()
 _memos: WeakKeyDictionary[object, _Memo] = WeakKeyDictionary()
+
+
+def _memo(image: Image) -> _Memo:
+    with _guard:
+        return _memos.setdefault(image.picture, _Memo())
