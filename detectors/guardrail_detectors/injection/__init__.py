@@ -49,11 +49,11 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
 
     spec = Spec(
         name="injection",
-        version="2",
+        version="3",
         labels=("injection",),
         floor=FLOOR,
         threshold=0.5,
-        model="patterns 2, linear 1" + (", encoder 1" if encoder else ""),
+        model="patterns 2, linear 2" + (", encoder 2" if encoder else ""),
     )
     return Detector(spec, run, lambda: _scan(followed, encoder).load())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 LIMIT = 128  # pieces of a chunk
 
 _FIRST, _LAST = 0, 2
+_REMEMBERED = 20_000  # logits, each under a digest of its chunk
 
 
 def weights(name: str) -> Path:
@@ -50,18 +52,26 @@ class Encoder:
             typed: (_FIRST, *pieces.word("query:" if typed else "passage:"))
             for typed in (True, False)
         }
+        self._known: dict[bytes, float] = {}
 
     def logits(self, chunks: Sequence[Chunk], typed: bool) -> NDArray[np.float64]:
         """The logit of every chunk. Each runs alone: the 8-bit layers scale what they are given
-        by its largest value, so that a chunk's logit would depend on its neighbours."""
+        by its largest value, so that a chunk's logit would depend on its neighbours. What was read
+        before, as another reading or in an earlier turn, is not read again."""
         return np.array([self._logit(chunk, typed) for chunk in chunks])
 
     def _logit(self, chunk: Chunk, typed: bool) -> float:
-        ids = (*self._before[typed], *chunk.ids, _LAST)
-        words = _unpacked(self._rows[np.array([ids])])
-        mask = np.ones((1, len(ids)), np.float32)
-        (logits,) = self._session.run(None, {"words": words, "mask": mask})
-        return float(logits[0])
+        ids = np.array([(*self._before[typed], *chunk.ids, _LAST)])
+        key = blake2b(ids.tobytes(), digest_size=16).digest()
+        logit = self._known.get(key)
+        if logit is None:
+            mask = np.ones(ids.shape, np.float32)
+            words = _unpacked(self._rows[ids])
+            logit = float(self._session.run(None, {"words": words, "mask": mask})[0][0])
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = logit
+        return logit
 
 
 def _unpacked(packed: NDArray[np.uint8]) -> NDArray[np.float32]:

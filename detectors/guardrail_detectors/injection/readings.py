@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import html
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from guardrail_detectors.injection.ciphers import (
+    CELLS,
+    SPELLING,
+    braille,
+    ciphers_of,
+    morse,
+    nato,
+)
 from guardrail_detectors.normalise import INVISIBLE, Normalised, folded
 from guardrail_detectors.normalise import plain as as_plain
 
 MAX_PIECES = 32  # decoded pieces of one text
 MAX_DECODED = 200_000  # characters of them in all
+HEX_DIGITS = 20  # of one piece at least
+LEET_WORDS = 4  # with digits for letters, that are no accident
 
 # Letters of other scripts that are drawn like Latin ones (Unicode's confusables.txt, UTS #39).
 _LOOK_ALIKES = {
@@ -37,12 +46,14 @@ class Reading:
     """One reading, folded; `cased` is the same text with case and accents, where there is one.
 
     `obscured` says that somebody took pains to hide it from plain sight, `decoded` that it stood
-    there as another text.
+    there as another text. One that is only `guessed` may be what digits and letters spell by
+    chance.
     """
 
     text: Normalised
     obscured: bool = False
     decoded: bool = False
+    guessed: bool = False
     cased: Normalised | None = None
 
 
@@ -65,9 +76,11 @@ def _disguises(text: str, plain: Normalised) -> Iterator[Reading]:
         mixed = _mixes_scripts(plain.text)
         if mixed or hidden:
             yield Reading(Normalised(resolved, plain.spans), obscured=True)
-    if _LEETISH.search(plain.text):
+    if leetish := len(_LEETISH.findall(plain.text)):
+        guessed = leetish < LEET_WORDS
         for letters in _LEET:
-            yield Reading(Normalised(plain.text.translate(letters), plain.spans), obscured=True)
+            read = Normalised(plain.text.translate(letters), plain.spans)
+            yield Reading(read, obscured=True, guessed=guessed)
     joined = _joined(plain)
     if joined is not None:
         yield Reading(joined, obscured=True)
@@ -77,7 +90,11 @@ def _disguises(text: str, plain: Normalised) -> Iterator[Reading]:
 
 
 _LEETISH = re.compile(r"[a-z][013457@$!|]+[a-z]|\b[013457@$]+[a-z]{2}")
-_REVERSED = re.compile(r"\b(?:snoitcurtsni|tpmorp|erongi|drageress?id|suoiverp|metsys)\b")
+# instruction(s), prompt, ignore, disregard, previous, system, forget, directive(s), reveal, secret
+_REVERSED = re.compile(
+    r"\b(?:s?noitcurtsni|tpmorp|erongi|dragersid|suoiverp|metsys|tegrof|s?evitcerid|laever|terces)"
+    r"\b"
+)
 _SPACED = re.compile(r"(?:(?<=\s)|^)(?:[^\W_](?:[ ._*\-\u00b7|/]{1,2})){4,}[^\W_](?=\s|$|\W)")
 
 
@@ -158,6 +175,8 @@ def _base32(piece: str) -> str | None:
 
 def _hex(piece: str) -> str | None:
     digits = re.sub(r"0x|\\x|[\s:,-]", "", piece)
+    if len(digits) < HEX_DIGITS:
+        return None
     try:
         return _bytes_as_text(bytes.fromhex(digits[: len(digits) // 2 * 2]))
     except ValueError:
@@ -176,45 +195,33 @@ def _escapes(piece: str) -> str | None:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _rot13(piece: str) -> str | None:
-    return codecs.decode(piece, "rot13")
-
-
-_MORSE = dict(
-    zip(
-        (
-            ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- "
-            "...- .-- -..- -.-- --.. ----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----."
-        ).split(),
-        "abcdefghijklmnopqrstuvwxyz0123456789",
-        strict=True,
-    )
-)
-
-
-def _morse(piece: str) -> str | None:
-    words = re.split(r"\s*/\s*|\s{3,}|\n", piece.strip())
-    return " ".join("".join(_MORSE.get(code, "") for code in word.split()) for word in words)
+def _ascii85(piece: str) -> str | None:
+    for decode in (base64.a85decode, base64.b85decode):
+        try:
+            text = _bytes_as_text(decode(piece.removeprefix("<~").removesuffix("~>")))
+        except (ValueError, OverflowError):
+            continue
+        if text is not None:
+            return text
+    return None
 
 
 # Possessive repeats keep these linear.
+_HEX = r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?+[0-9a-fA-F]{2})++(?![0-9A-Za-z])"
 _PIECES: tuple[tuple[re.Pattern[str], Decoder], ...] = (
     (re.compile(r"[A-Za-z0-9+/_-]{16,}+(?:\s[A-Za-z0-9+/_-]{16,}+)*+={0,2}"), _base64),
     (re.compile(r"\b[A-Z2-7]{24,}+={0,6}"), _base32),
-    (re.compile(r"(?:(?:0x|\\x)?+[0-9a-fA-F]{2}[\s:,-]?+){10,}+"), _hex),
-    (re.compile(r"(?:[.-]{1,5}+[ /\n]++){8,}+[.-]{1,5}"), _morse),
+    (re.compile(rf"{_HEX}(?:[\s:,-]{{1,2}}+{_HEX})*+"), _hex),
+    (re.compile(r"(?:[.-]{1,5}+[ /\n]++){8,}+[.-]{1,5}"), morse),
+    (re.compile(r"(?=[!-~]{0,40}[#$%&*;<=>?@^`{|}!\"'()+,.])[!-~]{20,}+"), _ascii85),
+    (SPELLING, nato),
+    (CELLS, braille),
 )
 # Escapes leave a line readable as a whole.
 _LINES: tuple[tuple[str, Decoder], ...] = (
     ("%", _percent),
     ("&", html.unescape),
     ("\\u", _escapes),
-)
-# Words of attacks, and common ones, as rot13 spells them: ignore, previous, the, and ...
-_ROT13 = re.compile(
-    r"\b(?:vtaber|cerivbhf|vafgehpgvbaf?|flfgrz|cebzcg|qvfertneq|sbetrg|erirny|nffvfgnag|gur|naq"
-    r"|ubj|lbhe?|guvf|gung|jvgu)\b",
-    re.IGNORECASE,
 )
 
 
@@ -230,8 +237,8 @@ def _candidates(text: str) -> Iterator[tuple[int, int, Decoder]]:
             end = len(text) if end < 0 else end
             yield start, end, decoder
             at = text.find(mark, end)
-    if _ROT13.search(text):
-        yield 0, len(text), _rot13
+    for decoder in ciphers_of(text):
+        yield 0, len(text), decoder
 
 
 def _decoded(text: Normalised, depth: int, budget: list[int]) -> Iterator[Reading]:

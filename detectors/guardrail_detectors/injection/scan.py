@@ -62,7 +62,9 @@ class Scan:
         if self.encoder and found:
             found.sort(key=lambda pair: -pair[1])
             low, high = judge.sure
-            unsure = [c for c, score in found if not typed or score >= low][:MOST_READ]
+            unsure = [c for c, score in found if not typed or score >= low or c.evidence.obscured][
+                :MOST_READ
+            ]
             sure = typed and found[0][1] > high and len(found) <= FEW
             if unsure and not sure:
                 read = self.read(unsure, typed)
@@ -90,7 +92,7 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
     if not chunks:
         return
     found = list(passages(text, typed, obscured=reading.obscured))
-    if reading.obscured and not reading.decoded:  # what digits and odd letters spell by chance
+    if reading.guessed:
         found = [passage for passage in found if passage[2] >= KNOWN]
         if not found:
             return

