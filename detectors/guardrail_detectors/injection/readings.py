@@ -28,7 +28,7 @@ from guardrail_detectors.normalise import plain as as_plain
 MAX_PIECES = 32  # decoded pieces of one text
 MAX_DECODED = 200_000  # characters of them in all
 HEX_DIGITS = 20  # of one piece at least
-LEET_WORDS = 4  # with digits for letters, that are no accident
+LEET_WORDS, LEET_SHARE = 4, 0.3  # so many words with digits for letters are no accident
 
 # Letters of other scripts that are drawn like Latin ones (Unicode's confusables.txt, UTS #39).
 _LOOK_ALIKES = {
@@ -77,7 +77,7 @@ def _disguises(text: str, plain: Normalised) -> Iterator[Reading]:
         if mixed or hidden:
             yield Reading(Normalised(resolved, plain.spans), obscured=True)
     if leetish := len(_LEETISH.findall(plain.text)):
-        guessed = leetish < LEET_WORDS
+        guessed = leetish < max(LEET_WORDS, LEET_SHARE * len(plain.text.split()))
         for letters in _LEET:
             read = Normalised(plain.text.translate(letters), plain.spans)
             yield Reading(read, obscured=True, guessed=guessed)

@@ -35,6 +35,7 @@ from tests.bench.injection.folds import FIRST, HARM, SECOND, family, held
 from tests.bench.injection.rows import TOOL, TYPED, Row, generated, labelled, planted
 
 VOCABULARY, DEPTH = 80_000, 6
+STRICTER = 0.4  # logits: labels and buttons in pictures read like orders to the one who sees them
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
 MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
@@ -193,7 +194,8 @@ def judged(seen: Sequence[weigh.Seen]) -> dict[str, object]:
                 score[groups == group] = weigh.logits(inside, weights)
             _print(f"{channel} {stage}", cut, score)
     for stage in stages.values():
-        stage["image"] = stage[TOOL]
+        first, *others = stage[TOOL]
+        stage["image"] = (first - STRICTER, *others)
     return {**stages, "sure": _sure(seen, stages["quick"][TYPED], stages["full"][TYPED])}
 
 
