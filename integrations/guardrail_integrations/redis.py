@@ -151,6 +151,8 @@ class RedisCache:
         with self._change:
             self._closed = True
             self._change.notify_all()
+        if self._thread is not None:  # it may be reading from what is closed next
+            self._thread.join(seconds)
         self._reader.close()
         self._writer.close()
 
