@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
+from guardrail_integrations.proxy.answer import Answer
 from guardrail_integrations.proxy.interfaces import (
     Buffer,
     Headers,
     Request,
-    Sink,
     UpstreamError,
     UpstreamFault,
 )
@@ -26,7 +26,6 @@ from guardrail_integrations.proxy.interfaces import (
 if TYPE_CHECKING:
     from httptools import HttpResponseParser
 
-HIGH_WATER = 256 * 1024  # bytes of an answer kept unread before the upstream is held back
 TOGETHER = 64 * 1024  # head and body up to this size leave in one write
 SLICE = 256 * 1024  # bytes of a large body written before its progress is looked at
 MAX_FIELDS = 500
@@ -52,106 +51,6 @@ class Timeouts:
     head: float | None = 600.0
     idle: float | None = 300.0
     total: float | None = None
-
-
-class Answer:
-    """See interfaces.Response."""
-
-    __slots__ = (
-        "_connection",
-        "_error",
-        "_pieces",
-        "_sink",
-        "_size",
-        "_waiter",
-        "ended",
-        "headers",
-        "reason",
-        "status",
-    )
-
-    def __init__(self, connection: Connection) -> None:
-        self.status = 0
-        self.reason = b""
-        self.headers: Headers = []
-        self.ended = False
-        self._connection = connection
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._sink: Sink | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._error: UpstreamError | None = None
-
-    async def read(self) -> bytes:
-        """See interfaces.Response."""
-        while not self._pieces:
-            if self._error is not None:
-                raise self._error
-            if self.ended:
-                return b""
-            await self._news()
-        pieces = self._pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._size = 0
-        if not self.ended:
-            self._connection.resume()
-        return data
-
-    async def pour(self, sink: Sink, ready: Callable[[], Awaitable[None]]) -> None:
-        """See interfaces.Response."""
-        while True:
-            if self._pieces and not sink(await self.read()):
-                await ready()
-            elif not self._pieces:
-                if self._error is not None:
-                    raise self._error
-                if self.ended:
-                    return
-                self._sink = sink  # what comes now need not wake anybody
-                try:
-                    await self._news()
-                finally:
-                    self._sink = None
-                await ready()
-                self._connection.resume()
-
-    async def _news(self) -> None:
-        self._waiter = self._connection.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def close(self) -> None:
-        """See interfaces.Response."""
-        if not self.ended and self._error is None:
-            self._connection.abort()
-
-    def take(self, piece: bytes) -> bool:
-        """Hand a piece of the body on or keep it; False asks to hold the upstream back."""
-        if self._sink is not None and not self._pieces:
-            if self._sink(piece):
-                return True
-            self._sink = None
-            self._wake()
-            return False
-        self._pieces.append(piece)
-        self._size += len(piece)
-        self._wake()
-        return self._size < HIGH_WATER
-
-    def end(self, error: UpstreamError | None = None) -> None:
-        """The last of the body has come, or nothing more will."""
-        if error is None:
-            self.ended = True
-        elif not self.ended:
-            self._error = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 from guardrail_integrations.proxy.addresses import Network, is_public
-from guardrail_integrations.proxy.connection import Answer, Timeouts
+from guardrail_integrations.proxy.answer import Answer
+from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError, Request, UpstreamError
 from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling, client_tls
 

@@ -81,11 +81,16 @@ class Ends:
 
     def __init__(self) -> None:
         self._first = b""
+        self._line = 0  # bytes of the line that has not ended
         self._last: deque[bytes] = deque()
         self._size = 0
 
     def see(self, piece: bytes) -> None:
-        """A piece of the stream has come."""
+        """A piece of the stream has come. Raises UpstreamError for a line without an end."""
+        end = piece.rfind(b"\n") + 1
+        self._line = len(piece) - end if end else self._line + len(piece)
+        if self._line > MAX_EVENT:
+            raise UpstreamError("garbage", f"a line of more than {MAX_EVENT >> 20} MiB")
         if len(self._first) < 1_024:
             self._first += piece[:TAIL]
         self._last.append(piece)

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from guardrail_integrations.proxy.connection import Answer, Connection, Timeouts
+from guardrail_integrations.proxy.answer import Answer
+from guardrail_integrations.proxy.connection import Connection, Timeouts
 from guardrail_integrations.proxy.interfaces import Request, UpstreamError
 
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
