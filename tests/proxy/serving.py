@@ -122,6 +122,25 @@ def chat_chunks(*texts: str, usage: bool = False) -> list[bytes]:
     return [*events, b"data: [DONE]\n\n"]
 
 
+def shows(url: str) -> list[bytes]:
+    """A chat stream that ends in a picture, as gateways send those of models that draw."""
+    chunk = json.loads(chat_chunks("x")[1][6:])
+    picture = {"type": "image_url", "index": 0, "image_url": {"url": url}}
+    chunk["choices"][0]["delta"] = {"images": [picture]}
+    return [
+        *chat_chunks("a")[:-2],
+        b"data: " + json.dumps(chunk).encode() + b"\n\n",
+        b"data: [DONE]\n\n",
+    ]
+
+
+def speaks() -> bytes:
+    """An event of a streamed chat completion that holds sound."""
+    chunk = json.loads(chat_chunks("x")[1][6:])
+    chunk["choices"][0]["delta"] = {"audio": {"id": "a", "data": "AAAA", "transcript": "quiet"}}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
 def pixel(width: int = 8) -> bytes:
     """A small picture as PNG."""
     from PIL import Image
