@@ -19,10 +19,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from tests.proxy.process import free_port, served
 from tests.proxy.raw import ask, chat, post
 from tests.proxy.scripted import scripted
 from tests.proxy.serving import chat_answer, says
-from tests.proxy.test_serve import free_port, served
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = PARENT[:-1] + "0"
