@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from guardrail.policy import Proxying
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.connection import Timeouts
@@ -55,14 +54,6 @@ async def test_a_request_that_no_route_fits_is_refused() -> None:
         assert (await ask(proxy.url, post(chat()))).status == 200
         got = await ask(proxy.url, post({**chat(), "model": "other"}))
         assert (got.status, got.code) == (404, "no_route")
-
-
-async def test_other_paths_are_refused_where_the_policy_says_so() -> None:
-    policy = policy_of(proxy=Proxying(other_paths="refuse"))
-    async with running(policy, says(b"x")) as proxy:
-        got = await ask(proxy.url, post(b"x", "/v1/files"))
-        assert (got.status, got.code) == (404, "unknown_path")
-        assert not proxy.upstream.requests
 
 
 class Shelf:
