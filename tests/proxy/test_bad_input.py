@@ -223,6 +223,14 @@ async def test_a_thousand_pictures_are_refused_unopened() -> None:
         assert "1000 pictures" in got.json["error"]["message"]
 
 
+async def test_a_hundred_thousand_texts_are_refused_unread() -> None:
+    async with running(BLOCKS, QUIET) as proxy:
+        got = await ask(proxy.url, post(chat("hello", odd=["hi"] * 100_000)))
+        assert (got.status, got.code) == (400, "content_unreadable")
+        assert "100001 texts" in got.json["error"]["message"]
+        assert not proxy.upstream.requests
+
+
 @pytest.mark.parametrize("what", ["addresses", "file ids", "files"])
 async def test_a_thousand_of_anything_is_refused_unread(what: str) -> None:
     blocks: dict[str, Any] = {

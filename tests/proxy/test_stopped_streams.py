@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import openai
 import pytest
 
 from guardrail import Action
@@ -144,6 +145,30 @@ async def test_a_stream_may_be_heard_where_the_policy_lets_it_pass(name: str) ->
         got = await ask(proxy.url, post(asked(stream=True), f"/v1/{paths.get(name, name)}"))
         assert got.body == b"".join(sent)
         assert proxy.records.last.action is Action.ALLOW
+
+
+def completion(index: int, text: str, finish: str | None = None) -> bytes:
+    choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
+    frame = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m-1"}
+    return event({**frame, "choices": [choice]})
+
+
+async def test_of_several_choices_those_end_that_are_open() -> None:
+    def call(url: str) -> Any:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="k") as client:
+            return list(client.completions.create(model="m-1", prompt="hi", n=2, stream=True))
+
+    sent = [
+        completion(1, SAID, "stop"),
+        completion(0, SAID),
+        completion(0, "forbidden " * 20),
+        b"data: [DONE]\n\n",
+    ]
+    chunks, _ = await called(POLICY, says(sent), call)
+    ends = {chunk.choices[0].index: chunk.choices[0].finish_reason for chunk in chunks}
+    assert ends == {0: "content_filter", 1: "stop"}
+    texts = [chunk.choices[0].text for chunk in chunks if chunk.choices[0].index == 1]
+    assert "".join(texts) == SAID
 
 
 async def test_a_picture_that_messages_show_is_covered() -> None:
