@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from guardrail import Guard
@@ -15,7 +15,7 @@ from guardrail.policy import Policy
 from guardrail.testing import CapturedRecords
 from guardrail_integrations.proxy.serve import Server, bound, serving
 from guardrail_integrations.proxy.settings import Settings
-from tests.proxy.scripted import Peer, Play, Seen, scripted
+from tests.proxy.scripted import Peer, Play, Seen, chunk, scripted
 
 SSE = {"content-type": "text/event-stream"}
 
@@ -49,6 +49,11 @@ async def running(
             await server.stop(2.0)
 
 
+def tight(**options: Any) -> Any:
+    """Settings with narrower bounds."""
+    return lambda url: replace(Settings.of(url), **options)
+
+
 def says(*answers: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Play:
     """An upstream that gives each connection's requests these answers, the last again and again.
 
@@ -77,7 +82,7 @@ def answered(answer: Any, status: int, headers: Mapping[str, str]) -> list[bytes
         headers = {**headers, "content-length": str(len(answer))}
     head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
     if isinstance(answer, list):
-        chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in answer]
+        chunks = [chunk(piece) for piece in answer]
         return [head.encode() + b"\r\n", *chunks, b"0\r\n\r\n"]
     return [head.encode() + b"\r\n" + answer]
 

@@ -15,7 +15,7 @@ from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError
 from guardrail_integrations.proxy.settings import Route, Settings, Target
 from tests.proxy.raw import ask, chat, post, wire
-from tests.proxy.scripted import Peer, scripted
+from tests.proxy.scripted import STREAM, Peer, chunk, scripted
 from tests.proxy.serving import chat_answer, chat_chunks, pixel, running, says
 
 ALLOWS = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input", "tool"]))
@@ -190,10 +190,9 @@ async def test_stopping_finishes_streams() -> None:
 
     async def play(peer: Peer) -> None:
         await peer.request()
-        head = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        await peer.say(b"HTTP/1.1 200 OK\r\n" + head)
+        await peer.say(STREAM)
         for event in chat_chunks("a", "b"):
-            await peer.say(b"%x\r\n%b\r\n" % (len(event), event))
+            await peer.say(chunk(event))
             await go.wait()
         await peer.say(b"0\r\n\r\n")
 

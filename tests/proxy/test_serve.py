@@ -22,10 +22,8 @@ from tests.proxy.process import (
     workers_of,
 )
 from tests.proxy.raw import ask, chat, post, wire
-from tests.proxy.scripted import Peer, Play
+from tests.proxy.scripted import STREAM, Peer, Play, chunk
 from tests.proxy.serving import answered, chat_answer, chat_chunks, says
-
-STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 async def test_the_policy_is_read_again_without_dropping_a_connection(tmp_path: Path) -> None:
@@ -62,7 +60,7 @@ def stepped(go: asyncio.Event) -> Play:
                 continue
             await peer.say(STREAM)
             for event in chat_chunks("a", "b"):
-                await peer.say(b"%x\r\n%b\r\n" % (len(event), event))
+                await peer.say(chunk(event))
                 await go.wait()
             await peer.say(b"0\r\n\r\n")
 

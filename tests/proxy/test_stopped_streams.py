@@ -16,7 +16,7 @@ from guardrail.testing import fixed_detector, policy_of, rule
 from tests.proxy import test_messages, test_responses
 from tests.proxy.raw import ask, post
 from tests.proxy.raw import chat as asked
-from tests.proxy.scripted import Peer
+from tests.proxy.scripted import STREAM, Peer, chunk
 from tests.proxy.serving import chat_chunks, data_url, pixel, running, says, shows, speaks
 from tests.proxy.test_clients import called, chat, message, response
 
@@ -192,10 +192,9 @@ async def test_a_picture_that_messages_show_is_covered() -> None:
 async def test_what_is_blocked_in_mid_stream_stops_the_model() -> None:
     async def play(peer: Peer) -> None:
         await peer.request()
-        head = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        await peer.say(b"HTTP/1.1 200 OK\r\n" + head)
+        await peer.say(STREAM)
         for sent in (*APIS["chat"].begins, speaks()):
-            await peer.say(b"%x\r\n%b\r\n" % (len(sent), sent))
+            await peer.say(chunk(sent))
         await peer.left()
 
     async with running(POLICY, play) as proxy:

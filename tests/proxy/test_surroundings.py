@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.proxy.process import served
 from tests.proxy.raw import ask, chat, post, wire
-from tests.proxy.scripted import Peer, scripted
+from tests.proxy.scripted import Peer, chunk, scripted
 from tests.proxy.serving import chat_answer, pixel, says
 from tests.shared_cache.servers import Server, programs
 
@@ -196,7 +196,7 @@ async def test_a_body_of_a_gigabyte_is_refused_and_not_held(tmp_path: Path, told
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
     head += b"Content-Length: 1073741824\r\n" if told else b"Transfer-Encoding: chunked\r\n"
     piece = b"x" * (1 << 20)
-    framed = piece if told else b"%x\r\n%b\r\n" % (len(piece), piece)
+    framed = piece if told else chunk(piece)
     async with served(tmp_path, QUIET) as (url, process), wire(url) as one:
         before = resident(process.pid)
         one.send(head + b"\r\n")
