@@ -201,11 +201,19 @@ async def test_tls_towards_clients(tmp_path: Path) -> None:
         ([], "give either --upstream or --config"),
         (["--upstream", "http://x", "--policy", "nowhere.yaml"], "nowhere.yaml"),
         (["--upstream", "ftp://x"], "http or https"),
+        (["--upstream", "http://x", "--tls-cert", "no.pem"], "no.pem: no certificate in PEM"),
+        (["--upstream", "http://x", "--tls-key", "no.pem"], "--tls-key: it needs --tls-cert"),
+        (["--config", "proxy.yaml"], "no.pem: no certificates in PEM"),
+        (["--upstream", "http://x", "--host", "192.0.2.1"], "192.0.2.1:8080: "),
+        (["--upstream", "http://x", "--cache-url", "redis://x"], "GUARDRAIL_DIGEST_KEY"),
     ],
 )
-def test_mistakes_end_the_command(options: list[str], said: str) -> None:
+def test_mistakes_end_the_command(tmp_path: Path, options: list[str], said: str) -> None:
+    (tmp_path / "no.pem").write_text("this is no certificate")
+    entry = "upstreams: {one: {url: https://x, ca: no.pem}}"
+    (tmp_path / "proxy.yaml").write_text(entry)
     command = [*GUARDRAIL, "serve", *options]
-    done = subprocess.run(command, capture_output=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
