@@ -278,15 +278,10 @@ class Proxy:
             refusal.code != "overloaded" if call is None else not call.record
         ):
             refusal = self._refused[id(exchange)] = named(refusal)
-        if exchange.finished:
+        if exchange.finished or (call is not None and call.ends(refusal)):
             return
         if exchange.begun:
-            if call is not None and call.stream is not None:
-                for event in call.stream.failed(refusal):
-                    exchange.write(event)
-                exchange.finish()
-            else:
-                exchange.abort()
+            exchange.abort()
             return
         write = surface.error if surface is not None else openai_error
         body = write(refusal)

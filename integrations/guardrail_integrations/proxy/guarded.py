@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,6 +32,7 @@ from guardrail.hosting import (
     guarded,
 )
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
+from guardrail_integrations.proxy.file_ids import uploaded
 from guardrail_integrations.proxy.forward import target_of, upstream_headers
 from guardrail_integrations.proxy.found import Found, Remote, Told, Unscreenable, media_type
 from guardrail_integrations.proxy.headers import (
@@ -49,7 +49,7 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
 )
 from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
-from guardrail_integrations.proxy.noted import FILE_IDS, Note, blocked, with_notes
+from guardrail_integrations.proxy.noted import Note, blocked, with_notes
 from guardrail_integrations.proxy.prepare import Prepared, weighed
 from guardrail_integrations.proxy.refusals import (
     Refused,
@@ -58,7 +58,7 @@ from guardrail_integrations.proxy.refusals import (
     unreadable_answer,
 )
 from guardrail_integrations.proxy.sse import Ends, Event, SseReader, is_usage, read_event
-from guardrail_integrations.proxy.surface import Stream, Surface
+from guardrail_integrations.proxy.surface import Refusal, Stream, Surface
 from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
 if TYPE_CHECKING:
@@ -66,8 +66,6 @@ if TYPE_CHECKING:
     from guardrail_integrations.proxy.exchange import Exchange
     from guardrail_integrations.proxy.interfaces import Upstream
     from guardrail_integrations.proxy.settings import Target
-
-_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 NOTHING = Delta()
 SMALL = 256 << 10  # bytes of an answer that is read for its usage only
@@ -144,8 +142,11 @@ class GuardedCall(AsyncCaller):
                 await exchange.drain()
         assert self.outcome is not None, "a flow ends with its outcome"
         if self.outcome.stopped:
-            self._refuse(self.outcome)
-        elif self.streams:
+            if self.stages[-1].stage is Stage.INPUT:
+                self.streams = False  # with overlap one may have begun, which is no answer
+            refusal = refusal_of(self.outcome, self.found.model or "")
+            raise Refused(refusal, self._verdict_headers())
+        if self.streams:
             self._write(self._sse.end())
             exchange.finish()
         elif self.response is not None and self.answer is None:
@@ -280,33 +281,8 @@ class GuardedCall(AsyncCaller):
 
     async def file(self, remote: Remote) -> bytes:
         """An uploaded file, from the upstream's files API and with the client's own key."""
-        headers = without(
-            upstream_headers(self.exchange, self.target),
-            b"content-length",
-            b"content-type",
-            b"content-encoding",
-            b"accept-encoding",
-        )
-        identity = remote.address
-        if not _FILE_ID.fullmatch(identity):
-            message = f"{remote.name}: not a file id."
-            raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
-        path = self.target.prefix.removesuffix(b"/v1") + b"/v1/files/%b/content"
-        request = Request(b"GET", path % identity.encode(), headers)
-        response = await self.upstream.send(request)
-        try:
-            if response.status != 200:
-                message = (
-                    f"{remote.name}: the upstream does not hand this file out; send its bytes."
-                )
-                raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
-            limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
-            pieces: list[bytes] = []
-            while sum(map(len, pieces)) <= limit and (piece := await response.read()):
-                pieces.append(piece)
-            return b"".join(pieces)
-        finally:
-            response.close()
+        limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
+        return await uploaded(remote, self.exchange, self.target, self.upstream, limit)
 
     async def _request(self, changed: Mapping[str, Part]) -> Request:
         exchange = self.exchange
@@ -422,14 +398,18 @@ class GuardedCall(AsyncCaller):
             response.status, headers + self._verdict_headers(), body, reason=response.reason
         )
 
-    def _refuse(self, outcome: Outcome) -> None:
-        refusal = refusal_of(outcome, self.found.model or "")
-        if self.streams and refusal.status == 400 and self.stream is not None:
-            self._write(b"".join(self.stream.refused(refusal)))
-            self.exchange.finish()
-            self.proxy.note(self.exchange, refusal.code)
-            return
-        raise Refused(refusal, self._verdict_headers())
+    def ends(self, refusal: Refusal) -> bool:
+        """End the stream with a refusal: with the mark of the API's own filters where the policy
+        stopped it, else with an error. False where there is no stream, or still time for an
+        answer of another kind."""
+        if not self.streams or self.stream is None:
+            return False
+        if not self.exchange.begun and refusal.status != 400:
+            return False
+        write = self.stream.refused if refusal.status == 400 else self.stream.failed
+        self._write(b"".join(write(refusal)))
+        self.exchange.finish()
+        return True
 
     def _verdict_headers(self) -> Headers:
         if not self.rules.guard.policy.proxy.verdict_headers:
