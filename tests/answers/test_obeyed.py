@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrail import Guard
@@ -78,6 +78,7 @@ def test_without_instructions_nothing_is_obeyed() -> None:
     assert findings(CHECK, "Visit https://prize.example", tool="See https://prize.example") == []
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_any_texts_can_be_compared(answer: str, tool: str) -> None:
     findings(CHECK, answer, tool=f"{TOOL} {tool}")

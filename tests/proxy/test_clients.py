@@ -15,7 +15,8 @@ import pytest
 
 from guardrail import Action
 from guardrail.errors import NotRun
-from guardrail.policy import Policy
+from guardrail.hosting import Stage
+from guardrail.policy import Mode, Policy
 from guardrail.testing import fixed_detector, policy_of, rule
 from tests.proxy import test_messages, test_responses
 from tests.proxy.scripted import Play
@@ -157,6 +158,32 @@ async def test_streams_that_are_redacted() -> None:
     sent = says(test_messages.events("my sec", "ret"))
     (said, final), _ = await called(REDACTS, sent, message("hi", stream=True))
     assert (said, final.stop_reason) == ("my [secret]", "end_turn")
+
+
+SLOW = fixed_detector({"secret": 0.9}, window=16, seconds=0.05)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        policy_of(rule(SLOW, Action.FLAG), mode=Mode.SHADOW),
+        policy_of(rule(SLOW, Action.FLAG)),
+        policy_of(rule(SLOW, Action.REDACT)),
+        policy_of(rule(SLOW)),
+    ],
+    ids=["shadow", "flag", "redact", "block"],
+)
+async def test_clients_leave_at_the_mark_of_the_end_and_the_record_is_whole(policy: Policy) -> None:
+    def call(url: str) -> Any:
+        return chat("hi", stream=True)(url), chat("hi", stream=True)(url)
+
+    _, proxy = await called(policy, says(chat_chunks("a", "quiet", usage=True)), call)
+    assert len(proxy.records) == 2
+    for record in proxy.records:
+        assert record.error is None
+        assert [stage.stage for stage in record.stages] == [Stage.INPUT, Stage.OUTPUT]
+        assert record.usage.output_tokens == 12
+        assert not record.cut_off
 
 
 async def test_an_error_in_the_middle_of_a_stream_is_raised() -> None:

@@ -217,3 +217,21 @@ def test_mistakes_end_the_command(tmp_path: Path, options: list[str], said: str)
     assert done.returncode == 2
     assert said in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+
+
+async def test_a_stream_whose_client_has_left_is_recorded_before_the_end(tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    rules = POLICY.replace("[input]", "[input, output]").replace("block", "flag")
+    options = ("--records", str(records))
+    async with served(tmp_path, says(chat_chunks("a", "b")), *options, rules=rules) as (url, one):
+        for _ in range(20):
+            async with wire(url) as client:
+                client.send(post(chat(stream=True)))
+                await client.reader.readuntil(b"[DONE]\n\n")
+        one.terminate()
+        assert await asyncio.to_thread(one.wait, 20) == 0
+    rows = [json.loads(line) for line in records.read_text().splitlines()]
+    assert len(rows) == 20
+    for row in rows:
+        assert row.get("error") is None
+        assert [stage["stage"] for stage in row["stages"]] == ["input", "output"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,7 @@ class Exchange:
         "method",
         "path",
         "query",
+        "settled",
         "status",
         "target",
         "version",
@@ -74,6 +75,7 @@ class Exchange:
         self.complete = False  # the request has come whole
         self.begun = False  # the answer has begun
         self.finished = False  # and is over
+        self.settled: Callable[[], bool] | None = None  # see http_server.Connection
         self.status = 0
         self.bytes_out = 0
         self._chunked = False

@@ -108,6 +108,7 @@ class GuardedCall(AsyncCaller):
         self._preamble: list[bytes] = []  # released before any text: may still be taken back
         self._ended = False
         self._ends = Ends()
+        self._marked = False  # the last event was a mark, such as that of the end
         self._adds_usage = (
             surface.counts_on_request
             and found.stream
@@ -174,6 +175,7 @@ class GuardedCall(AsyncCaller):
                 self._adds_usage = False
             self.streams = True
             self.stream = self.surface.stream()
+            self.exchange.settled = self.settled
             self._sse, self._ended = SseReader(), False
             self._events.clear()
             return None
@@ -207,6 +209,7 @@ class GuardedCall(AsyncCaller):
             if event.silent and self.rules.guard.plan.holds_output:
                 self._pass_silent(event.raw)
                 continue
+            self._marked = event.body is None and not event.silent
             data = event.data
             delta = NOTHING if data is None else stream.delta(data)
             if stream.unheard:
@@ -215,6 +218,11 @@ class GuardedCall(AsyncCaller):
             if self._adds_usage and is_usage(data):
                 return self._keep(b"", delta)  # the client did not ask for it
             return self._keep(event, delta)
+
+    def settled(self) -> bool:
+        """Whether all of a stream has come. Clients leave at its last event."""
+        come = self.response is not None and self.response.ended
+        return self.streams and (come or self._marked or self._ends.marked)
 
     def _pass_on(self, piece: bytes) -> bool:
         """A piece of a stream that no rule reads, which need not wait for anything."""

@@ -22,6 +22,7 @@ from guardrail_integrations.proxy.interfaces import Headers
 AHEAD = 16  # requests read ahead of the one that is being answered
 MAX_HEAD = 64 << 10  # bytes of a request line and headers
 MAX_HEADERS = 200
+SETTLE_S = 30.0  # how long an answer that a client has had may still be looked at
 LINGER_S = 2.0  # an answer before the end of the request: how long the rest is read and dropped
 
 
@@ -51,6 +52,7 @@ class Listener:
     handle: Handler
     clock: Clock = Clock()
     connections: set[Connection] = field(default_factory=set)
+    settling: set[asyncio.Task[None]] = field(default_factory=set)  # whose client has left
     closing: bool = False
 
     def __call__(self) -> Connection:
@@ -71,7 +73,7 @@ class Listener:
         for connection in list(self.connections):
             connection.close_if_idle()
         end = asyncio.get_running_loop().time() + seconds
-        while self.connections and asyncio.get_running_loop().time() < end:
+        while (self.connections or self.settling) and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
             connection.abort()
@@ -117,7 +119,16 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if self._reading is not None:
             self._reading.fail(400)
-        if self._task is not None:
+        if self._task is None:
+            return
+        settled = self._current.settled if self._current is not None else None
+        if settled is not None and settled():
+            # who has had all of an answer may leave: what is still made of it is no less true
+            self.transport = _Nowhere()
+            self._loop.call_later(SETTLE_S, self._task.cancel)
+            self.listener.settling.add(self._task)
+            self._task.add_done_callback(self.listener.settling.discard)
+        else:
             self._task.cancel()
 
     def pause_writing(self) -> None:
@@ -320,6 +331,25 @@ class Connection(asyncio.Protocol):
                 self._refuse(408)
         elif self._current is None and now - self._last > clock.idle:
             self.close()
+
+
+class _Nowhere:
+    """Stands for the transport of a client that has left."""
+
+    def write(self, data: Any) -> None:
+        """See asyncio, as the others."""
+
+    def writelines(self, data: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return True
+
+    def get_extra_info(self, name: str) -> None:
+        return None
 
 
 class _BadHead(Exception):

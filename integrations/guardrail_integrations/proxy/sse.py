@@ -98,6 +98,11 @@ class Ends:
         while self._size - len(self._last[0]) >= TAIL:
             self._size -= len(self._last.popleft())
 
+    @property
+    def marked(self) -> bool:
+        """Whether the mark of the end has come, behind which there is nothing to wait for."""
+        return bool(self._last) and self._last[-1].rstrip().endswith(b"[DONE]")
+
     def take(self) -> list[bytes]:
         """The first event and the last ones, once."""
         first = SseReader().feed(self._first)[:1]
