@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from guardrail.content import Call, Image, Part, Text
@@ -34,7 +35,7 @@ class View:
     parts: tuple[Part, ...]
     call: Call | None = None
 
-    @property
+    @cached_property
     def texts(self) -> tuple[Text, ...]:
         """The text parts under test."""
         return tuple(part for part in self.parts if isinstance(part, Text))

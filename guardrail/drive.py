@@ -21,12 +21,12 @@ from guardrail.detector import memory
 from guardrail.flow import Flow, Outcome
 from guardrail.policy import Failure
 from guardrail.pools import Pools, shared_pools
-from guardrail.record import Record
 from guardrail.steps import (
     Abandoned,
     Ask,
     Cancel,
     Emit,
+    Ended,
     Job,
     Next,
     Release,
@@ -222,8 +222,8 @@ OPENED = object()  # yielded by the drivers once a stream is open, before any of
 class Caller:
     """The caller's side of a flow: where its record goes, and, for a whole call, its model."""
 
-    def emit(self, record: Record) -> None:
-        """Hand the record of the call on; called once."""
+    def emit(self, call: Ended) -> None:
+        """The call is over: hand its record on; called once."""
         raise TypeError("this call has no sink")
 
     def ask(self, changed: Mapping[str, Part]) -> Reply | None:
@@ -245,7 +245,7 @@ class Caller:
 class AsyncCaller:
     """The same on an event loop."""
 
-    def emit(self, record: Record) -> None:
+    def emit(self, call: Ended) -> None:
         """See Caller."""
         raise TypeError("this call has no sink")
 
@@ -291,8 +291,8 @@ def run(flow: Flow, runner: Runner, caller: Caller) -> Generator[Any, None, Outc
                         answer = caller.take()
                     case Release():
                         yield caller.release(step)
-                    case Emit(record):
-                        caller.emit(record)
+                    case Emit(call):
+                        caller.emit(call)
             except Exception as error:
                 send = partial(flow.throw, error)
             except BaseException:
@@ -344,8 +344,8 @@ async def arun(
                         answer = await caller.take()
                     case Release():
                         yield caller.release(step)
-                    case Emit(record):
-                        caller.emit(record)
+                    case Emit(call):
+                        caller.emit(call)
             except Exception as error:
                 send = partial(flow.throw, error)
             except BaseException:
@@ -377,22 +377,22 @@ async def _cancelled(asking: asyncio.Future[Any] | None) -> None:
 
 
 class _Sink(Caller):
-    def __init__(self, deliver: Callable[[Record], None]) -> None:
+    def __init__(self, deliver: Callable[[Ended], None]) -> None:
         self._deliver = deliver
 
-    def emit(self, record: Record) -> None:
-        self._deliver(record)
+    def emit(self, call: Ended) -> None:
+        self._deliver(call)
 
 
 class _AsyncSink(AsyncCaller):
-    def __init__(self, deliver: Callable[[Record], None]) -> None:
+    def __init__(self, deliver: Callable[[Ended], None]) -> None:
         self._deliver = deliver
 
-    def emit(self, record: Record) -> None:
-        self._deliver(record)
+    def emit(self, call: Ended) -> None:
+        self._deliver(call)
 
 
-def play(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
+def play(flow: Flow, runner: Runner, emit: Callable[[Ended], None]) -> Outcome:
     """Play a flow that asks no model."""
     steps = run(flow, runner, _Sink(emit))
     while True:
@@ -402,7 +402,7 @@ def play(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
             return end.value  # type: ignore[no-any-return]
 
 
-async def aplay(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
+async def aplay(flow: Flow, runner: Runner, emit: Callable[[Ended], None]) -> Outcome:
     """The same on an event loop."""
     ended: list[Outcome] = []
     async for _ in arun(flow, runner, _AsyncSink(emit), ended.append):
@@ -415,7 +415,7 @@ def _abandon(flow: Flow, caller: Caller | AsyncCaller) -> None:
     try:
         step = flow.throw(Abandoned())
         if isinstance(step, Emit):
-            caller.emit(step.record)
+            caller.emit(step.call)
     except (Abandoned, StopIteration):
         return
     finally:

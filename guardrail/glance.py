@@ -7,49 +7,88 @@ screening takes its long way, which looks again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from time import time_ns
 
-from guardrail.content import Part, Text
+from guardrail.content import Context, Part, Text
 from guardrail.detector import Stage, View
-from guardrail.plan import Plan
-from guardrail.record import CheckRun, PartFacts, StageRecord, facts
-from guardrail.verdict import Status
+from guardrail.plan import Glance, Plan
+from guardrail.record import CheckRun, StageRecord, facts
+from guardrail.verdict import Status, Verdict
 
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 
-def glance(plan: Plan, stage: Stage, parts: Sequence[Part], started_ns: int) -> StageRecord | None:
-    """The record of a stage in which nothing was found, or None where that is not known."""
+class Glanced:
+    """A stage in which a glance found nothing. Its record is made where it is asked for; until
+    then the texts are kept, which are of `size` characters."""
+
+    __slots__ = ("_parts", "_plan", "_shape", "_stage", "_times", "size")
+
+    def __init__(
+        self,
+        plan: Plan,
+        stage: Stage,
+        parts: Sequence[Part],
+        shape: Glance,
+        times: list[int],
+        size: int,
+    ) -> None:
+        self._plan, self._stage, self._parts, self.size = plan, stage, parts, size
+        self._shape, self._times = shape, times
+
+    @property
+    def verdict(self) -> Verdict:
+        """The decision on the stage."""
+        return self._shape.verdict
+
+    def record(self) -> StageRecord:
+        """The stage as a record has it."""
+        times, stage = self._times, self._stage
+        runs, began = [], iter(times)
+        ended = iter(times[1:])
+        for part, rules in zip(self._parts, self._shape.rules, strict=True):
+            for rule in rules:
+                spec = rule.detector.spec
+                runs.append(
+                    CheckRun(
+                        spec.name,
+                        spec.version,
+                        stage,
+                        part.name,
+                        Status.PASSED,
+                        next(began),
+                        next(ended),
+                        model=spec.model,
+                    )
+                )
+        known = [
+            facts(part, self._plan.digest(part)) for part in self._parts if isinstance(part, Text)
+        ]
+        return StageRecord(stage, times[0], times[-1], tuple(known), tuple(runs), self.verdict)
+
+
+def glance(plan: Plan, stage: Stage, context: Context, parts: Sequence[Part]) -> Glanced | None:
+    """A stage in which nothing was found, or None where that is not known."""
+    times = [time_ns()]
     shape = plan.glance_of(parts)
-    if shape is None:
+    if shape is None or not plan.policy.scope.covers(context):
         return None
-    runs: list[CheckRun] = []
-    known: list[PartFacts] = []
+    size = 0
     for part, rules in zip(parts, shape.rules, strict=True):
         if not isinstance(part, Text) or len(part.text) > INLINE_CHARS or "\\" in part.text:
             return None
-        view, began = View(stage, (part,)), time.time_ns()
+        size += len(part.text)
+        if not rules:
+            continue
+        view = View(stage, (part,))
         for rule in rules:
-            detector = rule.detector
             try:
-                if detector.run(view):
+                if rule.detector.run(view):
                     return None
             except Exception:
                 return None
-            spec, ended = detector.spec, time.time_ns()
-            runs.append(
-                CheckRun(
-                    spec.name,
-                    spec.version,
-                    stage,
-                    part.name,
-                    Status.PASSED,
-                    began,
-                    ended,
-                    model=spec.model,
-                )
-            )
-            began = ended
-        known.append(facts(part, plan.digest(part)))
-    return StageRecord(stage, started_ns, time.time_ns(), tuple(known), tuple(runs), shape.verdict)
+            times.append(time_ns())
+    if size > plan.policy.limits.max_text_chars:
+        return None
+    return Glanced(plan, stage, parts, shape, times, size)

@@ -21,6 +21,7 @@ from guardrail.policy import LIMITS_RULE, Policy, Rule
 from guardrail.pools import Pools
 from guardrail.rates import Rates
 from guardrail.record import Record, Sink
+from guardrail.steps import Ended
 from guardrail.telemetry import Telemetry
 from guardrail.verdict import Action, Finding, Verdict
 
@@ -284,13 +285,16 @@ class Guard:
             except Exception as error:
                 _log.warning("a record was not delivered: %s", type(error).__name__)
 
+    def _emitting(self, span: Span | None) -> Callable[[Ended], None]:
+        return lambda call: self.emit(call.record, span)
+
     def _play(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Screening:
-        emit = functools.partial(self.emit, span=self.telemetry.start(call))
+        emit = self._emitting(self.telemetry.start(call))
         outcome = play(self._flow(call, stage, content, thorough), self.runner, emit)
         return Screening(outcome.verdict, outcome.content, outcome.record)
 
     async def _aplay(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Screening:
-        emit = functools.partial(self.emit, span=self.telemetry.start(call))
+        emit = self._emitting(self.telemetry.start(call))
         outcome = await aplay(self._flow(call, stage, content, thorough), self.runner, emit)
         return Screening(outcome.verdict, outcome.content, outcome.record)
 

@@ -81,6 +81,8 @@ class Plan:
         self._looking_at: dict[_Kind, tuple[Rule, ...]] = {}
         self._glances: dict[tuple[_Kind, ...], Glance | None] = {}
         self.asks_again = any(rule.ask_again for rule in self.rules)
+        changes = policy.overlap or policy.trust is not None or self.asks_again
+        self.asks_at_once = not changes  # the model, where a glance finds nothing in the input
         self.looks_at_calls = any(rule.detector.spec.scope != "part" for rule in self.rules)
         self._panes = panes_of(policy.holding())
         self._holds_pictures = bool(policy.holding_pictures())

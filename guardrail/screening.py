@@ -15,7 +15,7 @@ from typing import Any
 from guardrail.content import Call, Content, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Ignored, Stage, View
 from guardrail.edit import apply
-from guardrail.glance import INLINE_CHARS, glance
+from guardrail.glance import INLINE_CHARS
 from guardrail.jsontext import Unescaped, is_json, unescaped
 from guardrail.placing import as_read_from, placed
 from guardrail.plan import Plan
@@ -33,16 +33,11 @@ OUT_OF_SCOPE = "the policy's scope does not cover this call"
 
 @dataclass(slots=True)
 class Screened:
-    """A screened stage: its record, and the parts its edits change."""
+    """A screened stage: what was decided, and the parts its edits change."""
 
-    record: StageRecord
+    verdict: Verdict
     content: Content
     changed: Mapping[str, Part] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> Verdict:
-        """The decision on the stage."""
-        return self.record.verdict
 
 
 def screen(
@@ -54,7 +49,7 @@ def screen(
     *,
     thorough: bool = False,
     asked: int | None = None,
-) -> Generator[Step, Any, Screened]:
+) -> Generator[Step, Any, tuple[Screened, StageRecord]]:
     """Look at the parts of one stage in waves, decide, and make the edits.
 
     `asked` is how often the model has been asked again, None where it cannot be.
@@ -66,12 +61,10 @@ def screen(
         )
         facts_of = tuple(_facts(plan, part, None) for part in content.parts)
         verdict = Verdict(rules=rules)
-        return Screened(StageRecord(stage, started, time.time_ns(), facts_of, (), verdict), content)
+        record = StageRecord(stage, started, time.time_ns(), facts_of, (), verdict)
+        return Screened(verdict, content), record
 
     broken = [*failures, *_over_limits(plan.policy, content)]
-    if not broken and (seen := glance(plan, stage, content.parts, started)) is not None:
-        return Screened(seen, content)
-
     room = Room(plan, stage, call, asked=asked)
     room.broken += broken
     pictures = list(content.images)
@@ -113,7 +106,7 @@ def screen(
             )
     parts = tuple(_facts(plan, part, room.pictures.get(part.name)) for part in content.parts)
     record = StageRecord(stage, started, time.time_ns(), parts, tuple(room.runs), verdict)
-    return Screened(record, content.replace(changed), changed)
+    return Screened(verdict, content.replace(changed), changed), record
 
 
 Use = tuple[Job, Callable[[Result], None]]

@@ -1,0 +1,152 @@
+"""A streamed answer on its way from the upstream, through the rules that hold it, to the client."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from guardrail.hosting import Delta, Release, Usage
+from guardrail_integrations.proxy.headers import end_to_end, without
+from guardrail_integrations.proxy.interfaces import Response, UpstreamError
+from guardrail_integrations.proxy.sse import Ends, Event, SseReader, is_usage, read_event
+from guardrail_integrations.proxy.surface import Refusal
+
+if TYPE_CHECKING:
+    from guardrail_integrations.proxy.guarded import GuardedCall
+
+NOTHING = Delta()
+
+
+class Streaming:
+    """One stream of a guarded call. `adds_usage` says that its usage was asked for by us alone,
+    and is not for the client."""
+
+    def __init__(self, call: GuardedCall, response: Response, adds_usage: bool) -> None:
+        self._call, self._response, self._adds_usage = call, response, adds_usage
+        self._exchange = call.exchange
+        self._stream = call.surface.stream()
+        self._holds = call.rules.guard.plan.holds_output
+        self._sse, self._ends = SseReader(), Ends()
+        self._events: deque[bytes] = deque()
+        self._ended = False
+        self._kept: dict[int, Event | bytes] = {}
+        self._taken = 0
+        self._first_text: int | None = None
+        self._preamble: list[bytes] = []  # released before any text: may still be taken back
+
+    async def take(self) -> Delta | None:
+        """The next piece of the stream, which is kept until it is released; None at the end."""
+        if self._call.rules.reads_output:
+            return await self._take_event()
+        if self._exchange.begun:
+            await self._response.pour(self._pass_on, self._exchange.drain)
+            return self._usage()
+        piece = await self._response.read()
+        return self._keep(self._unread(piece), NOTHING) if piece else self._usage()
+
+    async def _take_event(self) -> Delta | None:
+        while True:
+            while not self._events:
+                if self._ended:
+                    return None
+                piece = await self._response.read()
+                self._ended = not piece
+                self._events.extend(self._sse.feed(piece))
+                if self._ended and (rest := self._sse.end()):
+                    self._events.append(rest)  # an event that nothing ends is one all the same
+            event = read_event(self._events.popleft())
+            if event.silent and self._holds:
+                self.write(event.raw)  # a comment keeps the connection alive meanwhile
+                continue
+            data, stream = event.data, self._stream
+            delta = NOTHING if data is None else stream.delta(data)
+            if stream.unheard:
+                self._call.weigh_answer(stream.unheard)
+                stream.unheard = []
+            if self._adds_usage and is_usage(data):
+                return self._keep(b"", delta)  # the client did not ask for it
+            return self._keep(event, delta)
+
+    def _pass_on(self, piece: bytes) -> bool:
+        """A piece of a stream that no rule reads, which need not wait for anything."""
+        return self._exchange.give(self._unread(piece))
+
+    def _unread(self, piece: bytes) -> bytes:
+        self._ends.see(piece)
+        return self._sse.without_usage(piece) if self._adds_usage else piece
+
+    def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
+        self._kept[self._taken] = chunk
+        told = delta.pictures or any(text for _, text in delta.parts)
+        if self._first_text is None and told:
+            self._first_text = self._taken
+        self._taken += 1
+        return delta
+
+    def _usage(self) -> Delta | None:
+        """At the end of a stream that was not read: what its first and last events tell."""
+        merged = None
+        for raw in self._ends.take():
+            merged = merged or NOTHING
+            with suppress(UpstreamError):  # one that the cut went through
+                merged = _merged(merged, self._stream.delta(read_event(raw).data))
+        return None if merged is None else self._keep(b"", merged)
+
+    def release(self, step: Release) -> bytes:
+        """The bytes of a piece that was kept, with what has changed in it."""
+        chunk = self._kept.pop(step.index)
+        if isinstance(chunk, bytes):
+            return chunk
+        if chunk.data is not None:
+            self._stream.sent(chunk.data)
+        silent = self._first_text is None or step.index < self._first_text
+        if silent and self._holds and not self._exchange.begun:
+            self._preamble.append(chunk.raw)
+            return b""
+        new: dict[str, str | bytes] = {**step.texts, **step.pictures}
+        return chunk.rewritten(self._stream.rewrite(chunk.data, new)) if new else chunk.raw
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the stream, behind its head and what came before any text."""
+        response = self._response
+        if not self._exchange.begun:
+            headers = without(end_to_end(response.headers), b"content-length")
+            headers += self._call.verdict_headers()
+            self._exchange.start(response.status, headers, reason=response.reason)
+        if self._preamble:
+            data = b"".join([*self._preamble, data])
+            self._preamble.clear()
+        self._exchange.write(data)
+
+    def finish(self) -> None:
+        """All of it has been taken and released."""
+        self.write(self._sse.end())
+        self._exchange.finish()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """End it in place of the rest of the answer."""
+        self.write(b"".join(self._stream.refused(refusal)))
+        self._exchange.finish()
+
+    def fail(self, refusal: Refusal) -> None:
+        """End it with an error."""
+        for event in self._stream.failed(refusal):
+            self._exchange.write(event)
+        self._exchange.finish()
+
+
+def _merged(one: Delta, other: Delta) -> Delta:
+    usage = Usage(
+        **{
+            key: value if value is not None else getattr(one.usage, key)
+            for key, value in vars(other.usage).items()
+        }
+    )
+    return Delta(
+        (),
+        usage,
+        other.finish_reason or one.finish_reason,
+        other.model or one.model,
+        other.response_id or one.response_id,
+    )
