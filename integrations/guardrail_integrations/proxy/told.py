@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from guardrail import ContentError, Limits, Usage
 from guardrail.hosting import Reply, Role
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
@@ -30,13 +28,17 @@ class TellingReply(Reply):
         reply = object.__new__(cls)
         reply.__dict__.update(raw=raw, encoding=encoding, surface=surface, limit=limit)
         if len(raw) > LATER:
-            reply.__dict__["_told"] = reply._read()
-            reply.__dict__["raw"] = b""
+            _ = reply._told
         return reply
 
-    @cached_property
+    @property
     def _told(self) -> Told | None:
-        return self._read()
+        kept = self.__dict__
+        if "told" not in kept:
+            kept["told"] = self._read()
+            kept["raw"] = b""
+        told: Told | None = kept["told"]
+        return told
 
     def _read(self) -> Told | None:
         try:
@@ -50,22 +52,22 @@ class TellingReply(Reply):
             return None
         return told
 
-    @cached_property
+    @property
     def usage(self) -> Usage:
         """See Reply."""
         return Usage() if self._told is None else self._told.usage
 
-    @cached_property
+    @property
     def finish_reason(self) -> str | None:
         """See Reply."""
         return None if self._told is None else self._told.finish_reason
 
-    @cached_property
+    @property
     def model(self) -> str | None:
         """See Reply."""
         return self._named("model")
 
-    @cached_property
+    @property
     def response_id(self) -> str | None:
         """See Reply."""
         return self._named("id")
