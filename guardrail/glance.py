@@ -13,7 +13,7 @@ from time import time_ns
 from guardrail.content import Context, Part, Text
 from guardrail.detector import Stage, View
 from guardrail.plan import Glance, Plan
-from guardrail.record import CheckRun, StageRecord, facts
+from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.verdict import Status, Verdict
 
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
@@ -45,11 +45,11 @@ class Glanced:
     def record(self) -> StageRecord:
         """The stage as a record has it."""
         times, stage = self._times, self._stage
-        runs, began = [], iter(times)
-        ended = iter(times[1:])
+        runs: list[CheckRun] = []
+        known: list[PartFacts] = []
         for part, rules in zip(self._parts, self._shape.rules, strict=True):
             for rule in rules:
-                spec = rule.detector.spec
+                spec, at = rule.detector.spec, len(runs)
                 runs.append(
                     CheckRun(
                         spec.name,
@@ -57,14 +57,13 @@ class Glanced:
                         stage,
                         part.name,
                         Status.PASSED,
-                        next(began),
-                        next(ended),
+                        times[at],
+                        times[at + 1],
                         model=spec.model,
                     )
                 )
-        known = [
-            facts(part, self._plan.digest(part)) for part in self._parts if isinstance(part, Text)
-        ]
+            if isinstance(part, Text):
+                known.append(facts(part, self._plan.digest(part)))
         return StageRecord(stage, times[0], times[-1], tuple(known), tuple(runs), self.verdict)
 
 
@@ -81,7 +80,7 @@ def glance(plan: Plan, stage: Stage, context: Context, parts: Sequence[Part]) ->
         size += len(part.text)
         if not rules:
             continue
-        view = View(stage, (part,))
+        view = View.of_text(stage, part)
         for rule in rules:
             try:
                 if rule.detector.run(view):

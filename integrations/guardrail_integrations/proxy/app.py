@@ -202,8 +202,8 @@ class Proxy:
                 raise refused(
                     415, "unsupported_encoding", f"{str(error).capitalize()}.", rule=MALFORMED
                 ) from None
-        kind = exchange.index.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if kind.startswith(b"multipart/") or kind == b"application/x-www-form-urlencoded":
+        kind = exchange.index.get(b"content-type", b"").lower().lstrip()
+        if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
             message = "The body must be application/json."
             raise refused(415, "unsupported_media_type", message, rule=MALFORMED)
         body = read_json(raw, surface.marker)
@@ -242,10 +242,12 @@ class Proxy:
 
     def context(self, exchange: Exchange, model: str | None) -> Context:
         """Whose call it is, by its headers."""
-
-        whose = [exchange.index.get(header) for header in self.settings.whose]
+        index = exchange.index
+        if index.keys().isdisjoint(self.settings.whose):
+            return Context(exchange.path, model=model)
         tenant, user, session = [
-            value.decode("utf-8", "replace")[:200] if value else None for value in whose
+            value.decode("utf-8", "replace")[:200] if (value := index.get(header)) else None
+            for header in self.settings.whose
         ]
         return Context(exchange.path, tenant, user, session, model)
 

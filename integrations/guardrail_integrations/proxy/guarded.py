@@ -34,6 +34,7 @@ from guardrail_integrations.proxy.forward import pass_back, target_of, upstream_
 from guardrail_integrations.proxy.found import Found, Remote, Unscreenable, media_type
 from guardrail_integrations.proxy.headers import (
     end_to_end,
+    index_of,
     readable_encodings,
     value_of,
     without,
@@ -147,10 +148,12 @@ class GuardedCall(AsyncCaller):
         self.streaming, self.handling.streams = None, False
         if not 200 <= response.status < 300:
             return _UNREAD
-        kind = value_of(response.headers, b"content-type").lower()
+        about = index_of(response.headers)
+        kind = about.get(b"content-type", b"").lower()
+        encoding = about.get(b"content-encoding", b"")
         if kind.startswith(b"text/event-stream"):
             adds_usage = self._adds_usage
-            if value_of(response.headers, b"content-encoding").lower() not in (b"", b"identity"):
+            if encoding.lower() not in (b"", b"identity"):
                 if self.rules.reads_output:
                     raise unreadable_answer("the stream is compressed")
                 adds_usage = False
@@ -160,11 +163,11 @@ class GuardedCall(AsyncCaller):
         if not self.surface.answers_text:
             return _UNREAD
         if self.rules.reads_output:
-            return self._read_answer(response, await self._whole(response))
-        if not _is_small_json(response, kind):
+            return self._read_answer(await self._whole(response), encoding)
+        size = int(about.get(b"content-length", b"0"))
+        if not kind.startswith(b"application/json") or not 0 < size <= SMALL:
             return _UNREAD
         raw = await self._whole(response)
-        encoding = value_of(response.headers, b"content-encoding")
         return TellingReply.of(raw, encoding, self.surface, self.proxy.settings.max_answer)
 
     async def take(self) -> Delta | None:
@@ -269,12 +272,11 @@ class GuardedCall(AsyncCaller):
             size += len(piece)
             if size > limit:
                 raise unreadable_answer("it is over the limit on its size")
-        raw = self.answer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        raw = self.answer = b"".join(pieces)  # a single one is not copied
         return raw
 
-    def _read_answer(self, response: Response, raw: bytes) -> Reply:
+    def _read_answer(self, raw: bytes, encoding: bytes) -> Reply:
         """The parts of an answer that rules look at."""
-        encoding = value_of(response.headers, b"content-encoding")
         try:
             limit = self.proxy.settings.max_answer
             body = read_json(decompressed(raw, encoding, limit) if encoding else raw)
@@ -338,7 +340,8 @@ class GuardedCall(AsyncCaller):
         if not self.rules.guard.policy.proxy.verdict_headers:
             return []
         results = [note.result for note in self.notes]
-        results += [result for verdict in self.verdicts for result in verdict.rules]
+        for verdict in self.verdicts:
+            results += verdict.rules
         return verdict_headers(results, self.handling.over)
 
 
@@ -354,17 +357,13 @@ def verdict_headers(results: list[RuleResult], ended: Ended | None) -> Headers:
     headers: Headers = []
     if ended is not None:
         headers.append((b"x-guardrail-record", ended.id.encode()))
+    if not acted and not would:
+        return headers
     for name, rules in ((b"x-guardrail-rules", acted), (b"x-guardrail-would", would)):
         if rules:
             said = ", ".join(f"{rule}={action}" for rule, action in rules.items())
             headers.append((name, said.encode("ascii", "replace")))
     return headers
-
-
-def _is_small_json(response: Response, kind: bytes) -> bool:
-    """Whether an answer that no rule looks at is read for its usage."""
-    length = value_of(response.headers, b"content-length")
-    return kind.startswith(b"application/json") and 0 < int(length or b"0") <= SMALL
 
 
 def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
