@@ -7,11 +7,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from guardrail.cache import Cache
 from guardrail.content import Call, Content, Part, Reply, Usage
 from guardrail.detector import Stage
 from guardrail.glance import Glanced, glance
 from guardrail.harden import Hardened, harden
 from guardrail.ids import record_id
+from guardrail.kept import keep
 from guardrail.plan import Plan
 from guardrail.policy import Failure, Mode
 from guardrail.record import Record, StageRecord
@@ -32,11 +34,18 @@ _UNHEARD = Reply()
 class Book:
     """Keeps the times and facts of a call. What they make in the end is put together where it is
     asked for, so that no call waits for what is told of it. `decided` is told of the verdict on
-    each stage as it ends; `amend` adds to the record what its host decided."""
+    each stage as it ends; `amend` adds to the record what its host decided. Pictures in which
+    nothing was found are known again where there is a `cache`."""
 
-    def __init__(self, plan: Plan, call: Call, decided: Decided | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        call: Call,
+        decided: Decided | None = None,
+        cache: Cache | None = None,
+    ) -> None:
         self.plan, self.call, self.decided = plan, call, decided
-        self.context = call.context
+        self.context, self._cache = call.context, cache
         self.id = record_id()
         self.started = time.time_ns()
         self.ended = 0
@@ -67,7 +76,7 @@ class Book:
     def glance(self, stage: Stage, content: Content) -> Verdict | None:
         """The verdict on a stage where a glance is enough, which found nothing; None where `screen`
         has to look."""
-        seen = glance(self.plan, stage, self.context, content.parts)
+        seen = glance(self.plan, stage, self.context, content.parts, self._cache)
         if seen is None:
             self._undecided = stage
             return None
@@ -95,6 +104,8 @@ class Book:
         if stopped is not None and not screened.verdict.action.stops:
             record = replace(record, verdict=stopped)
             screened = Screened(stopped, screened.content)
+        elif self._cache is not None and not failures:
+            keep(self.plan, self._cache, stage, content.parts, record, screened.found)
         self._decide(record)
         return screened
 

@@ -1,8 +1,8 @@
-"""The short way through a stage, for texts that only inline checks look at.
+"""The short way through a stage, for texts that only inline checks look at, and known pictures.
 
 Most calls are such, and nothing is found in them: the checks run one after the other, without
-jobs, workers or cache. Where one finds anything or fails, the glance decides nothing and the
-screening takes its long way, which looks again.
+jobs or workers. Where one finds anything or fails, or a picture is not known, the glance decides
+nothing and the screening takes its long way, which looks again.
 """
 
 from __future__ import annotations
@@ -10,46 +10,76 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import time_ns
 
+from guardrail.cache import Cache
 from guardrail.content import Context, Part, Text
 from guardrail.detector import Stage, View
+from guardrail.kept import Kept, known
 from guardrail.plan import Glance, Plan
+from guardrail.policy import Rule
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
-from guardrail.verdict import Status, Verdict
+from guardrail.verdict import Action, Status
 
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 
 class Glanced:
     """A stage in which a glance found nothing. Its record is made where it is asked for; until
-    then the texts are kept, which are of `size` characters."""
+    then the parts are kept, which are of `size` characters and bytes."""
 
-    __slots__ = ("_parts", "_plan", "_shape", "_stage", "_times", "size")
+    __slots__ = ("_kept", "_parts", "_plan", "_shape", "_stage", "_times", "size", "verdict")
 
     def __init__(
-        self,
-        plan: Plan,
-        stage: Stage,
-        parts: Sequence[Part],
-        shape: Glance,
-        times: list[int],
-        size: int,
+        self, plan: Plan, stage: Stage, parts: Sequence[Part], shape: Glance, size: int
     ) -> None:
         self._plan, self._stage, self._parts, self.size = plan, stage, parts, size
-        self._shape, self._times = shape, times
+        self._shape, self.verdict = shape, shape.verdict
+        self._times = [time_ns()]
+        self._kept: dict[int, Kept] = {}
 
-    @property
-    def verdict(self) -> Verdict:
-        """The decision on the stage."""
-        return self._shape.verdict
+    def run(self, part: Text, rules: Sequence[Rule]) -> bool:
+        """Whether quick checks find nothing in a text."""
+        view, times = View.of_text(self._stage, part), self._times
+        for rule in rules:
+            try:
+                if rule.detector.run(view):
+                    return False
+            except Exception:
+                return False
+            times.append(time_ns())
+        return True
+
+    def know(self, place: int, part: Part, cache: Cache) -> bool:
+        """Whether a part is known, and none that repeats another, which share their checks."""
+        kept = known(self._plan, cache, self._stage, part)
+        if kept is None or any(kept is one for one in self._kept.values()):
+            return False
+        self._kept[place] = kept
+        return True
+
+    def passes(self) -> bool:
+        """Whether the stage passes with all that is known of its parts."""
+        found = [
+            one for place, kept in self._kept.items() for one in kept.found_in(self._parts[place])
+        ]
+        if found:
+            self.verdict = self._plan.verdict_on(self._shape, self._stage, found)
+        return self.verdict.action is Action.ALLOW
 
     def record(self) -> StageRecord:
         """The stage as a record has it."""
-        times, stage = self._times, self._stage
+        times, stage, at = self._times, self._stage, 0
         runs: list[CheckRun] = []
-        known: list[PartFacts] = []
-        for part, rules in zip(self._parts, self._shape.rules, strict=True):
+        about: list[PartFacts] = []
+        for place, (part, rules) in enumerate(zip(self._parts, self._shape.rules, strict=True)):
+            if place in self._kept:
+                said, again = self._kept[place].again(part)
+                about.append(said)
+                runs += again
+                continue
             for rule in rules:
-                spec, at = rule.detector.spec, len(runs)
+                spec = rule.detector.spec
+                began, ended = times[at], times[at + 1]
+                at += 1
                 runs.append(
                     CheckRun(
                         spec.name,
@@ -57,37 +87,40 @@ class Glanced:
                         stage,
                         part.name,
                         Status.PASSED,
-                        times[at],
-                        times[at + 1],
+                        began,
+                        ended,
                         model=spec.model,
                     )
                 )
             if isinstance(part, Text):
-                known.append(facts(part, self._plan.digest(part)))
-        return StageRecord(stage, times[0], times[-1], tuple(known), tuple(runs), self.verdict)
+                about.append(facts(part, self._plan.digest(part)))
+        return StageRecord(stage, times[0], times[-1], tuple(about), tuple(runs), self.verdict)
 
 
-def glance(plan: Plan, stage: Stage, context: Context, parts: Sequence[Part]) -> Glanced | None:
+def glance(
+    plan: Plan, stage: Stage, context: Context, parts: Sequence[Part], cache: Cache | None
+) -> Glanced | None:
     """A stage in which nothing was found, or None where that is not known."""
-    times = [time_ns()]
     shape = plan.glance_of(parts)
     if shape is None or not plan.policy.scope.covers(context):
         return None
-    size = 0
-    for part, rules in zip(parts, shape.rules, strict=True):
-        if not isinstance(part, Text) or len(part.text) > INLINE_CHARS or "\\" in part.text:
-            return None
-        size += len(part.text)
-        if not rules:
-            continue
-        view = View.of_text(stage, part)
-        for rule in rules:
-            try:
-                if rule.detector.run(view):
-                    return None
-            except Exception:
-                return None
-            times.append(time_ns())
-    if size > plan.policy.limits.max_text_chars:
+    chars = size = pictures = 0
+    for part in parts:
+        if isinstance(part, Text):
+            chars += len(part.text)
+        else:
+            pictures += 1
+            size += part.size
+    limits = plan.policy.limits
+    if chars > limits.max_text_chars or pictures > limits.max_images:
         return None
-    return Glanced(plan, stage, parts, shape, times, size)
+    seen = Glanced(plan, stage, parts, shape, size + chars)
+    for place, (part, quick) in enumerate(zip(parts, shape.quick, strict=True)):
+        if quick and isinstance(part, Text):
+            if len(part.text) > INLINE_CHARS or "\\" in part.text:
+                return None
+            if not seen.run(part, shape.rules[place]):
+                return None
+        elif cache is None or not seen.know(place, part, cache):
+            return None
+    return seen if seen.passes() else None

@@ -31,13 +31,18 @@ STOPPED = "the call had already stopped"
 OUT_OF_SCOPE = "the policy's scope does not cover this call"
 
 
+Found = dict[str, list[tuple[str, Finding]]]  # by the name of a part: rules and what they found
+
+
 @dataclass(slots=True)
 class Screened:
-    """A screened stage: what was decided, and the parts its edits change."""
+    """A screened stage: what was decided, and the parts its edits change. `found` holds what was
+    found in each part, and in what was read in it."""
 
     verdict: Verdict
     content: Content
     changed: Mapping[str, Part] = field(default_factory=dict)
+    found: Found = field(default_factory=dict)
 
 
 def screen(
@@ -106,7 +111,7 @@ def screen(
             )
     parts = tuple(_facts(plan, part, room.pictures.get(part.name)) for part in content.parts)
     record = StageRecord(stage, started, time.time_ns(), parts, tuple(room.runs), verdict)
-    return Screened(verdict, content.replace(changed), changed), record
+    return Screened(verdict, content.replace(changed), changed, room.found), record
 
 
 Use = tuple[Job, Callable[[Result], None]]
@@ -126,6 +131,7 @@ class Room:
         self.plan, self.stage, self.call, self.asked = plan, stage, call, asked
         self.rules = plan.rules if rules is None else rules
         self.findings: dict[str, list[Finding]] = {rule.id: [] for rule in self.rules}
+        self.found: Found = {}
         self.failures: dict[str, list[Failure]] = {rule.id: [] for rule in self.rules}
         self.looked_at: dict[str, int] = {rule.id: 0 for rule in self.rules}
         self.meant: dict[str, Unescaped] = {}
@@ -205,7 +211,11 @@ class Room:
         if result.failure is not None:
             self.failures[rule.id].append(result.failure)
             return
-        self.findings[rule.id] += [self._placed(finding, part) for finding in result.value]
+        found = [self._placed(finding, part) for finding in result.value]
+        self.findings[rule.id] += found
+        if found:
+            of_part = self.found.setdefault(part.name.partition("#")[0], [])
+            of_part += [(rule.id, finding) for finding in found]
 
     def whole_call(self, parts: Sequence[Part], *, keep: bool = True) -> list[Use]:
         """The detectors that look at all parts together, with the rest of the call beside."""

@@ -115,9 +115,10 @@ class GuardedCall(AsyncCaller):
         """Play the flow and answer the client."""
         parts = (*self.found.parts, *self.prepared.parts)
         call = Call(Content(parts), self.context, self.found.parameters)
-        book = Book(self.rules.guard.plan, call, self.verdicts.append)
+        runner = self.rules.guard.runner
+        book = Book(self.rules.guard.plan, call, self.verdicts.append, runner.cache)
         book.amend = partial(with_notes, notes=self.notes)
-        steps = await begin(book, self.rules.guard.runner, self, self._end)
+        steps = await begin(book, runner, self, self._end)
         if steps is not None:
             async for item in steps:
                 if item is not OPENED and item and self.streaming is not None:
