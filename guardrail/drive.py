@@ -257,6 +257,10 @@ class AsyncCaller:
         """See Caller."""
         raise TypeError("this call has no stream")
 
+    async def pour(self) -> Delta:
+        """Hand on all of a stream that no rule reads, as it comes; gives what it told."""
+        raise TypeError("this call has no stream")
+
     def release(self, step: Release) -> Any:
         """See Caller."""
         raise TypeError("this call has no stream")

@@ -93,6 +93,8 @@ class Plan:
         self.asks_again = any(rule.ask_again for rule in self.rules)
         changes = policy.overlap or policy.trust is not None or self.asks_again
         self.asks_at_once = not changes  # the model, where a glance finds nothing in the input
+        scopes = {scope for rule in self.rules for scope in rule.when}
+        self.reads_answers = any(scope.partition(".")[0] == "output" for scope in scopes)
         self.looks_at_calls = any(rule.detector.spec.scope != "part" for rule in self.rules)
         self._panes = panes_of(policy.holding())
         self._holds_pictures = bool(policy.holding_pictures())

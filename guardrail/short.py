@@ -2,7 +2,8 @@
 
 Here it is decided which way a call takes. Where the input is texts in which a glance finds nothing
 and nothing is to be changed, the model is asked at once; where a glance is enough for the answer as
-well, that was all. Everything else is played by the driver, from where the short way ended.
+well, or no rule reads the stream that it is, that was all. Everything else is played by the driver,
+from where the short way ended.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from guardrail.book import Book
+from guardrail.content import Content, Reply
 from guardrail.detector import Stage
 from guardrail.drive import AsyncCaller, Runner, arun
 from guardrail.flow import Outcome, answered, whole
@@ -27,6 +29,8 @@ async def begin(
     try:
         book.asking()
         reply = book.replied(await caller.ask({}))
+        if reply is None and not book.plan.reads_answers:
+            reply = await _poured(book, caller)
     except BaseException as error:
         known = error if isinstance(error, Exception) else Abandoned()
         caller.emit(book.end(type(known).__name__))
@@ -39,3 +43,15 @@ async def begin(
     end(Outcome(book, verdict, reply.content))
     await caller.close()
     return None
+
+
+async def _poured(book: Book, caller: AsyncCaller) -> Reply:
+    """A stream that no rule reads need not be taken in pieces."""
+    book.cut_off = True
+    try:
+        book.hear(await caller.pour())
+    except Exception:
+        book.glance(Stage.OUTPUT, Content())
+        raise
+    book.cut_off = False
+    return book.heard

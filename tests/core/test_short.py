@@ -28,6 +28,7 @@ from guardrail.steps import Ended, Release
 from guardrail.stream import Delta
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
 
+NOTHING = Delta()
 WORDS = {"bad": 0.9, "weak": 0.2}
 SAYINGS = ["hello", "a weak word", "so bad", '{"a": "\\u0062ad"}', "", "x" * 5_000]
 
@@ -65,6 +66,7 @@ class Model(AsyncCaller):
         self.asked: list[Mapping[str, Part]] = []
         self.over: list[Ended] = []
         self.closed = 0
+        self.poured: list[str] = []
         self.pieces = iter(says if isinstance(says, list) else ())
         self.outcome: Outcome | None = None
 
@@ -83,6 +85,13 @@ class Model(AsyncCaller):
     async def take(self) -> Delta | None:
         piece = next(self.pieces, None)
         return None if piece is None else Delta((("output", piece),))
+
+    async def pour(self) -> Delta:
+        told = NOTHING
+        for piece in self.pieces:
+            self.poured.append(piece)
+            told = Delta((), Usage(1), "stop", "m", "i")
+        return told
 
     def release(self, step: Release) -> Any:
         return step.texts or step.index
@@ -229,3 +238,29 @@ def test_what_is_over_holds_nothing_of_the_call() -> None:
     asyncio.run(shortly(book, Runner(MemoryCache()), Model("fine")))
     assert book.call.content == Content()
     assert "hello" not in str(book.record.to_dict())
+
+
+async def test_a_stream_that_no_rule_reads_is_poured() -> None:
+    plan = Plan(policy_of(rule(fixed_detector(WORDS, inline=True), when=["input"])))
+    for load in plan.loading.values():
+        load()
+    book, model = Book(plan, Call(Content((Text("hello"),)))), Model(["a", "b"])
+    assert await begin(book, Runner(MemoryCache()), model, model.end) is None
+    assert (model.poured, model.closed) == (["a", "b"], 1)
+    record = book.record
+    assert [str(stage.stage) for stage in record.stages] == ["input", "output"]
+    assert (record.usage, record.finish_reason, record.cut_off) == (Usage(1), "stop", False)
+
+
+async def test_a_poured_stream_that_breaks_is_recorded_as_cut_off() -> None:
+    class Breaks(Model):
+        async def pour(self) -> Delta:
+            raise ConnectionError
+
+    plan = Plan(policy_of())
+    book, model = Book(plan, Call(Content((Text("hello"),)))), Breaks(["a"])
+    with pytest.raises(ConnectionError):
+        await begin(book, Runner(MemoryCache()), model, model.end)
+    record = book.record
+    assert (record.cut_off, record.error, model.closed) == (True, "ConnectionError", 1)
+    assert [str(stage.stage) for stage in record.stages] == ["input", "output"]

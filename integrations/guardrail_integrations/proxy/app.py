@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from guardrail import ContentError, Context, Guard
@@ -49,12 +49,11 @@ class Rules:
     """A guard as it stands until the next reload."""
 
     guard: Guard
-    reads_output: bool = field(init=False)
 
-    def __post_init__(self) -> None:
-        scopes = {scope for rule in self.guard.plan.rules for scope in rule.when}
-        reads = any(scope.partition(".")[0] == "output" for scope in scopes)
-        object.__setattr__(self, "reads_output", reads)
+    @property
+    def reads_output(self) -> bool:
+        """Whether any rule looks at answers."""
+        return self.guard.plan.reads_answers
 
 
 class Proxy:

@@ -176,6 +176,11 @@ class GuardedCall(AsyncCaller):
         assert self.streaming is not None, "a stream was opened"
         return await self.streaming.take()
 
+    async def pour(self) -> Delta:
+        """See drive.Caller."""
+        assert self.streaming is not None, "a stream was opened"
+        return await self.streaming.pour()
+
     def release(self, step: Release) -> bytes:
         """See drive.Caller."""
         assert self.streaming is not None, "a stream was opened"

@@ -36,16 +36,9 @@ class Streaming:
         self._preamble: list[bytes] = []  # released before any text: may still be taken back
 
     async def take(self) -> Delta | None:
-        """The next piece of the stream, which is kept until it is released; None at the end."""
-        if self._call.rules.reads_output:
-            return await self._take_event()
-        if self._exchange.begun:
-            await self._response.pour(self._pass_on, self._exchange.drain)
-            return self._usage()
-        piece = await self._response.read()
-        return self._keep(self._unread(piece), NOTHING) if piece else self._usage()
-
-    async def _take_event(self) -> Delta | None:
+        """The next event of the stream, which is kept until it is released; None at the end."""
+        if not self._call.rules.reads_output:
+            return await self._take_unread()
         while True:
             while not self._events:
                 if self._ended:
@@ -68,6 +61,34 @@ class Streaming:
                 return self._keep(b"", delta)  # the client did not ask for it
             return self._keep(event, delta)
 
+    async def _take_unread(self) -> Delta | None:
+        """Nothing leaves before the first piece was released: with `overlap` the verdict on the
+        input is still to come."""
+        if self._exchange.begun:
+            await self._response.pour(self._pass_on, self._exchange.drain)
+            return self._told()
+        piece = await self._response.read()
+        return self._keep(self._unread(piece), NOTHING) if piece else self._told()
+
+    async def pour(self) -> Delta:
+        """Hand on all of a stream that no rule reads, as it comes; gives what it tells."""
+        while not self._exchange.begun and (piece := await self._response.read()):
+            if data := self._unread(piece):
+                self.write(data)
+                await self._exchange.drain()
+        if self._exchange.begun:
+            await self._response.pour(self._pass_on, self._exchange.drain)
+        return self._told() or NOTHING
+
+    def _told(self) -> Delta | None:
+        """What the first and last events tell of a stream that was not read, once."""
+        told = None
+        for raw in self._ends.take():
+            told = told or NOTHING
+            with suppress(UpstreamError):  # one that the cut went through
+                told = _merged(told, self._stream.delta(read_event(raw).data))
+        return None if told is None else self._keep(b"", told)
+
     def _pass_on(self, piece: bytes) -> bool:
         """A piece of a stream that no rule reads, which need not wait for anything."""
         return self._exchange.give(self._unread(piece))
@@ -78,20 +99,11 @@ class Streaming:
 
     def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
         self._kept[self._taken] = chunk
-        told = delta.pictures or any(text for _, text in delta.parts)
-        if self._first_text is None and told:
+        tells = delta.pictures or any(text for _, text in delta.parts)
+        if self._first_text is None and tells:
             self._first_text = self._taken
         self._taken += 1
         return delta
-
-    def _usage(self) -> Delta | None:
-        """At the end of a stream that was not read: what its first and last events tell."""
-        merged = None
-        for raw in self._ends.take():
-            merged = merged or NOTHING
-            with suppress(UpstreamError):  # one that the cut went through
-                merged = _merged(merged, self._stream.delta(read_event(raw).data))
-        return None if merged is None else self._keep(b"", merged)
 
     def release(self, step: Release) -> bytes:
         """The bytes of a piece that was kept, with what has changed in it."""
