@@ -257,7 +257,7 @@ class AsyncCaller:
         """See Caller."""
         raise TypeError("this call has no stream")
 
-    async def pour(self) -> Delta:
+    async def pour(self) -> Reply:
         """Hand on all of a stream that no rule reads, as it comes; gives what it told."""
         raise TypeError("this call has no stream")
 

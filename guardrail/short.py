@@ -49,9 +49,10 @@ async def _poured(book: Book, caller: AsyncCaller) -> Reply:
     """A stream that no rule reads need not be taken in pieces."""
     book.cut_off = True
     try:
-        book.hear(await caller.pour())
+        reply = await caller.pour()
     except Exception:
         book.glance(Stage.OUTPUT, Content())
         raise
     book.cut_off = False
-    return book.heard
+    book.replied(reply)
+    return reply

@@ -28,7 +28,6 @@ from guardrail.steps import Ended, Release
 from guardrail.stream import Delta
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
 
-NOTHING = Delta()
 WORDS = {"bad": 0.9, "weak": 0.2}
 SAYINGS = ["hello", "a weak word", "so bad", '{"a": "\\u0062ad"}', "", "x" * 5_000]
 
@@ -86,12 +85,9 @@ class Model(AsyncCaller):
         piece = next(self.pieces, None)
         return None if piece is None else Delta((("output", piece),))
 
-    async def pour(self) -> Delta:
-        told = NOTHING
-        for piece in self.pieces:
-            self.poured.append(piece)
-            told = Delta((), Usage(1), "stop", "m", "i")
-        return told
+    async def pour(self) -> Reply:
+        self.poured += self.pieces
+        return Reply(Content(), Usage(1), "stop", "m", "i")
 
     def release(self, step: Release) -> Any:
         return step.texts or step.index
@@ -254,7 +250,7 @@ async def test_a_stream_that_no_rule_reads_is_poured() -> None:
 
 async def test_a_poured_stream_that_breaks_is_recorded_as_cut_off() -> None:
     class Breaks(Model):
-        async def pour(self) -> Delta:
+        async def pour(self) -> Reply:
             raise ConnectionError
 
     plan = Plan(policy_of())

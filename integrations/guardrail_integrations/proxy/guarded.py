@@ -50,7 +50,7 @@ from guardrail_integrations.proxy.refusals import (
     unreadable_answer,
 )
 from guardrail_integrations.proxy.streaming import Streaming
-from guardrail_integrations.proxy.told import TellingReply
+from guardrail_integrations.proxy.told import LateReply, told_by
 from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
 if TYPE_CHECKING:
@@ -169,14 +169,15 @@ class GuardedCall(AsyncCaller):
         if not kind.startswith(b"application/json") or not 0 < size <= SMALL:
             return _UNREAD
         raw = await self._whole(response)
-        return TellingReply.of(raw, encoding, self.surface, self.proxy.settings.max_answer)
+        read = partial(told_by, raw, encoding, self.surface, self.proxy.settings.max_answer)
+        return LateReply.of(read, len(raw))
 
     async def take(self) -> Delta | None:
         """See drive.Caller."""
         assert self.streaming is not None, "a stream was opened"
         return await self.streaming.take()
 
-    async def pour(self) -> Delta:
+    async def pour(self) -> Reply:
         """See drive.Caller."""
         assert self.streaming is not None, "a stream was opened"
         return await self.streaming.pour()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from guardrail.hosting import Delta, Release, Usage
+from guardrail.hosting import Content, Delta, Release, Reply, Usage
 from guardrail_integrations.proxy.headers import end_to_end, without
 from guardrail_integrations.proxy.interfaces import Response, UpstreamError
 from guardrail_integrations.proxy.sse import Ends, Event, SseReader, is_usage, read_event
-from guardrail_integrations.proxy.surface import Refusal
+from guardrail_integrations.proxy.surface import Refusal, Stream
+from guardrail_integrations.proxy.told import LateReply
 
 if TYPE_CHECKING:
     from guardrail_integrations.proxy.guarded import GuardedCall
@@ -64,13 +67,16 @@ class Streaming:
     async def _take_unread(self) -> Delta | None:
         """Nothing leaves before the first piece was released: with `overlap` the verdict on the
         input is still to come."""
-        if self._exchange.begun:
+        if not self._exchange.begun:
+            piece = await self._response.read()
+            if piece:
+                return self._keep(self._unread(piece), NOTHING)
+        else:
             await self._response.pour(self._pass_on, self._exchange.drain)
-            return self._told()
-        piece = await self._response.read()
-        return self._keep(self._unread(piece), NOTHING) if piece else self._told()
+        events = self._ends.take()
+        return self._keep(b"", _told_by(events, self._stream)) if events else None
 
-    async def pour(self) -> Delta:
+    async def pour(self) -> Reply:
         """Hand on all of a stream that no rule reads, as it comes; gives what it tells."""
         while not self._exchange.begun and (piece := await self._response.read()):
             if data := self._unread(piece):
@@ -78,16 +84,8 @@ class Streaming:
                 await self._exchange.drain()
         if self._exchange.begun:
             await self._response.pour(self._pass_on, self._exchange.drain)
-        return self._told() or NOTHING
-
-    def _told(self) -> Delta | None:
-        """What the first and last events tell of a stream that was not read, once."""
-        told = None
-        for raw in self._ends.take():
-            told = told or NOTHING
-            with suppress(UpstreamError):  # one that the cut went through
-                told = _merged(told, self._stream.delta(read_event(raw).data))
-        return None if told is None else self._keep(b"", told)
+        events = self._ends.take()
+        return LateReply.of(partial(_reply_of, events, self._stream), sum(map(len, events)))
 
     def _pass_on(self, piece: bytes) -> bool:
         """A piece of a stream that no rule reads, which need not wait for anything."""
@@ -146,6 +144,20 @@ class Streaming:
         for event in self._stream.failed(refusal):
             self._exchange.write(event)
         self._exchange.finish()
+
+
+def _told_by(events: Sequence[bytes], stream: Stream) -> Delta:
+    """What the first and last events of a stream tell."""
+    told = NOTHING
+    for raw in events:
+        with suppress(UpstreamError):  # one that the cut went through
+            told = _merged(told, stream.delta(read_event(raw).data))
+    return told
+
+
+def _reply_of(events: Sequence[bytes], stream: Stream) -> Reply:
+    told = _told_by(events, stream)
+    return Reply(Content(), told.usage, told.finish_reason, told.model, told.response_id)
 
 
 def _merged(one: Delta, other: Delta) -> Delta:

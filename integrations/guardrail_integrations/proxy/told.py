@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from guardrail import ContentError, Limits, Usage
+from collections.abc import Callable
+
+from guardrail import Content, ContentError, Limits, Usage
 from guardrail.hosting import Reply, Role
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.found import Found
@@ -11,71 +13,73 @@ from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.surface import Surface
 
 LATER = 16 << 10  # bytes that may be kept until they are read behind the call
-_LIMITS, _NO_PICTURES = Limits(), Pictures()
+
+_LIMITS, _NO_PICTURES, _NO_CONTENT = Limits(), Pictures(), Content()
 
 
-class TellingReply(Reply):
-    """An answer as it came, whose JSON is read where its usage is asked for: behind the call."""
+class LateReply(Reply):
+    """An answer whose usage, and what else it tells, is read where that is asked for: behind the
+    call. It has no parts."""
 
-    raw: bytes
-    encoding: bytes
-    surface: Surface
-    limit: int
+    _read: Callable[[], Reply]
 
     @classmethod
-    def of(cls, raw: bytes, encoding: bytes, surface: Surface, limit: int) -> TellingReply:
-        """An answer in this encoding, of at most so many bytes once that is taken off."""
+    def of(cls, read: Callable[[], Reply], size: int) -> Reply:
+        """An answer that `read` reads, which keeps so many bytes until then."""
+        if size > LATER:
+            return read()
         reply = object.__new__(cls)
-        reply.__dict__.update(raw=raw, encoding=encoding, surface=surface, limit=limit)
-        if len(raw) > LATER:
-            _ = reply._told
+        reply.__dict__.update(content=_NO_CONTENT, _read=read)
         return reply
 
     @property
-    def _told(self) -> Told | None:
-        kept = self.__dict__
-        if "told" not in kept:
-            kept["told"] = self._read()
-            kept["raw"] = b""
-        told: Told | None = kept["told"]
-        return told
-
-    def _read(self) -> Told | None:
-        try:
-            raw = self.raw
-            if self.encoding:
-                raw = decompressed(raw, self.encoding, self.limit)
-            told = Told(read_json(raw))
-            if isinstance(told.body.root, dict):
-                self.surface.answer(told.body.root, told)
-        except (BadJson, Unreadable, ContentError):
-            return None
+    def _told(self) -> Reply:
+        told: Reply | None = self.__dict__.get("told")
+        if told is None:
+            told = self.__dict__["told"] = self._read()
+            del self.__dict__["_read"]
         return told
 
     @property
     def usage(self) -> Usage:
         """See Reply."""
-        return Usage() if self._told is None else self._told.usage
+        return self._told.usage
 
     @property
     def finish_reason(self) -> str | None:
         """See Reply."""
-        return None if self._told is None else self._told.finish_reason
+        return self._told.finish_reason
 
     @property
     def model(self) -> str | None:
         """See Reply."""
-        return self._named("model")
+        return self._told.model
 
     @property
     def response_id(self) -> str | None:
         """See Reply."""
-        return self._named("id")
+        return self._told.response_id
 
-    def _named(self, key: str) -> str | None:
-        root = None if self._told is None else self._told.body.root
-        value = root.get(key) if isinstance(root, dict) else None
-        return value if isinstance(value, str) else None
+
+def told_by(raw: bytes, encoding: bytes, surface: Surface, limit: int) -> Reply:
+    """What the JSON of an answer tells, which is of at most `limit` bytes once the encoding is
+    taken off; nothing where it cannot be read."""
+    try:
+        told = Told(read_json(decompressed(raw, encoding, limit) if encoding else raw))
+        root = told.body.root
+        if not isinstance(root, dict):
+            return Reply()
+        surface.answer(root, told)
+    except (BadJson, Unreadable, ContentError):
+        return Reply()
+    model, identity = root.get("model"), root.get("id")
+    return Reply(
+        _NO_CONTENT,
+        told.usage,
+        told.finish_reason,
+        model if isinstance(model, str) else None,
+        identity if isinstance(identity, str) else None,
+    )
 
 
 class Told(Found):
