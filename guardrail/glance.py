@@ -28,10 +28,8 @@ class Glanced:
 
     __slots__ = ("_kept", "_parts", "_plan", "_shape", "_stage", "_times", "size", "verdict")
 
-    def __init__(
-        self, plan: Plan, stage: Stage, parts: Sequence[Part], shape: Glance, size: int
-    ) -> None:
-        self._plan, self._stage, self._parts, self.size = plan, stage, parts, size
+    def __init__(self, plan: Plan, stage: Stage, parts: Sequence[Part], shape: Glance) -> None:
+        self._plan, self._stage, self._parts, self.size = plan, stage, parts, 0
         self._shape, self.verdict = shape, shape.verdict
         self._times = [time_ns()]
         self._kept: dict[int, Kept] = {}
@@ -104,23 +102,23 @@ def glance(
     shape = plan.glance_of(parts)
     if shape is None or not plan.policy.scope.covers(context):
         return None
-    chars = size = pictures = 0
-    for part in parts:
+    seen = Glanced(plan, stage, parts, shape)
+    chars = pictures = 0
+    for place, part in enumerate(parts):
         if isinstance(part, Text):
             chars += len(part.text)
         else:
             pictures += 1
-            size += part.size
-    limits = plan.policy.limits
-    if chars > limits.max_text_chars or pictures > limits.max_images:
-        return None
-    seen = Glanced(plan, stage, parts, shape, size + chars)
-    for place, (part, quick) in enumerate(zip(parts, shape.quick, strict=True)):
-        if quick and isinstance(part, Text):
+            seen.size += part.size
+        if shape.quick[place] and isinstance(part, Text):
             if len(part.text) > INLINE_CHARS or "\\" in part.text:
                 return None
             if not seen.run(part, shape.rules[place]):
                 return None
         elif cache is None or not seen.know(place, part, cache):
             return None
-    return seen if seen.passes() else None
+    limits = plan.policy.limits
+    if chars > limits.max_text_chars or pictures > limits.max_images:
+        return None
+    seen.size += chars
+    return None if pictures and not seen.passes() else seen

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _log = logging.getLogger("guardrail")
+_UNDELIVERED = "a record was not delivered: %s"
 
 
 @dataclass(frozen=True)
@@ -275,15 +276,15 @@ class Guard:
                     "alert: rule %s hit %.1f%% of its last %d results, over %.1f%%",
                     *(rate.rule, 100 * rate.share, rate.count, 100 * rate.over),
                 )
-        deliveries: list[Callable[[], None]] = [
-            functools.partial(self.telemetry.finish, span, record, rates),
-            *(functools.partial(sink, record) for sink in self.sinks),
-        ]
-        for deliver in deliveries:
+        try:
+            self.telemetry.finish(span, record, rates)
+        except Exception as error:
+            _log.warning(_UNDELIVERED, type(error).__name__)
+        for sink in self.sinks:
             try:
-                deliver()
+                sink(record)
             except Exception as error:
-                _log.warning("a record was not delivered: %s", type(error).__name__)
+                _log.warning(_UNDELIVERED, type(error).__name__)
 
     def _emitting(self, span: Span | None) -> Callable[[Ended], None]:
         return lambda call: self.emit(call.record, span)

@@ -286,6 +286,7 @@ class Proxy:
     def _ended(self, handling: Handling) -> None:
         handling.ended_ns = time.time_ns()
         if handling.call is not None:
+            handling.call.streaming = None
             handling.call = None
             if handling.over is None and handling.refusal is None:
                 handling.refusal = named(Refusal(500, "client_left", ""))

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 _FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _LENGTH = frozenset((b"content-length",))
 _UNREAD = Reply()
+NOTHING_PREPARED = Prepared()
 
 SMALL = 256 << 10  # bytes of an answer that is read for its usage only
 
@@ -84,7 +85,7 @@ class GuardedCall(AsyncCaller):
         self.target = proxy.settings.targets[handling.route]
         self.upstream: Upstream = proxy.upstreams[handling.route]
         self.compressed = compressed  # the body as it came, where it came compressed
-        self.prepared = Prepared()
+        self.prepared = NOTHING_PREPARED
         self.verdicts: list[Verdict] = []
         self.notes: list[Note] = []
         self.outcome: Outcome | None = None
@@ -113,7 +114,7 @@ class GuardedCall(AsyncCaller):
 
     async def run(self) -> None:
         """Play the flow and answer the client."""
-        parts = (*self.found.parts, *self.prepared.parts)
+        parts = tuple(self.found.parts + self.prepared.parts)
         call = Call(Content(parts), self.context, self.found.parameters)
         runner = self.rules.guard.runner
         book = Book(self.rules.guard.plan, call, self.verdicts.append, runner.cache)
