@@ -77,13 +77,6 @@ class Runner:
 
     async def arun(self, jobs: tuple[Job, ...]) -> tuple[Result, ...]:
         """The same without blocking the event loop."""
-        import asyncio
-
-        async def done(future: Future[Any], left: float) -> bool:
-            if not future.done() and left > 0:
-                await asyncio.wait([asyncio.wrap_future(future)], timeout=left)
-            return future.done()
-
         begun = [self._begin(job) for job in jobs]
         at_once = tuple(one for one in begun if isinstance(one, Result))
         if len(at_once) == len(begun):
@@ -95,9 +88,9 @@ class Runner:
                 results.append(flight)
                 continue
             # most end before they can be late, and then one wake-up is enough
-            in_time = await done(flight.result, job.timeout_s) or (
-                await done(flight.begun, _left(asked, START_S))
-                and await done(flight.result, _left(flight.begun.result(), job.timeout_s))
+            in_time = await _done(flight.result, job.timeout_s) or (
+                await _done(flight.begun, _left(asked, START_S))
+                and await _done(flight.result, _left(flight.begun.result(), job.timeout_s))
             )
             results.append(flight.result.result() if in_time else _late(job, flight))
         return tuple(results)
@@ -193,6 +186,32 @@ class _Flight:
         if not self.begun.done():
             self.begun.set_result(time.monotonic())
         self.result.set_result(result)
+
+
+async def _done(future: Future[Any], left: float) -> bool:
+    """Whether a future of a worker is done, after waiting for it for at most so many seconds."""
+    if future.done() or left <= 0:
+        return future.done()
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def tell(_: Future[Any]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(wake)
+
+    future.add_done_callback(tell)
+    timer = loop.call_later(left, wake)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+    return future.done()
 
 
 def _left(since: float, seconds: float) -> float:
