@@ -55,6 +55,7 @@ class Limits:
     max_frames: int = 8  # frames looked at, spread over an animation
     max_visual_tokens: int | None = None  # over all pictures, see Picture.visual_tokens
     max_text_chars: int = 1_000_000  # over all text parts
+    max_texts: int = 10_000  # text parts, which are looked at one by one
 
 
 @dataclass(frozen=True)

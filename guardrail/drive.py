@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import asyncio
 
 START_S = 60.0  # a check may wait so long for its model to load and for a worker to be free
+TURN = 32  # jobs that are begun, or done at once, before others have their turn on the event loop
 CANCEL_S = 5.0  # how long a model call that is given up may take to end
 
 
@@ -77,7 +78,16 @@ class Runner:
 
     async def arun(self, jobs: tuple[Job, ...]) -> tuple[Result, ...]:
         """The same without blocking the event loop."""
-        begun = [self._begin(job) for job in jobs]
+        import asyncio
+
+        if len(jobs) <= TURN:
+            begun = [self._begin(job) for job in jobs]
+        else:
+            begun = []
+            for job in jobs:
+                begun.append(self._begin(job))
+                if not len(begun) % TURN:
+                    await asyncio.sleep(0)
         at_once = tuple(one for one in begun if isinstance(one, Result))
         if len(at_once) == len(begun):
             return at_once

@@ -96,6 +96,7 @@ class LimitsEntry(_Entry):
     max_frames: Annotated[int, Field(ge=1, le=1000)] = Limits.max_frames
     max_visual_tokens: Annotated[int, Field(ge=1)] | None = None
     max_text_chars: Annotated[int, Field(ge=1)] = Limits.max_text_chars
+    max_texts: Annotated[int, Field(ge=1)] = Limits.max_texts
 
 
 class UnscreenableEntry(_Entry):

@@ -19,6 +19,7 @@ from guardrail.policy import Rule
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.verdict import Action, Status
 
+MOST = 100  # parts; the checks of more leave the event loop its turns
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 
@@ -99,6 +100,8 @@ def glance(
     plan: Plan, stage: Stage, context: Context, parts: Sequence[Part], cache: Cache | None
 ) -> Glanced | None:
     """A stage in which nothing was found, or None where that is not known."""
+    if len(parts) > MOST:
+        return None
     shape = plan.glance_of(parts)
     if shape is None or not plan.policy.scope.covers(context):
         return None
@@ -119,6 +122,8 @@ def glance(
             return None
     limits = plan.policy.limits
     if chars > limits.max_text_chars or pictures > limits.max_images:
+        return None
+    if len(parts) - pictures > limits.max_texts:
         return None
     seen.size += chars
     return None if pictures and not seen.passes() else seen

@@ -447,6 +447,9 @@ def _over_limits(policy: Policy, content: Content) -> list[Failure]:
         broken.append(_over("images", f"{count} pictures", limits.max_images, "max_images"))
     if chars > limits.max_text_chars:
         broken.append(_over("text", f"{chars} characters", limits.max_text_chars, "max_text_chars"))
+    texts = len(content.parts) - count
+    if texts > limits.max_texts:
+        broken.append(_over("text", f"{texts} texts", limits.max_texts, "max_texts"))
     return broken
 
 

@@ -3,7 +3,9 @@ decoding cannot hold to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from math import inf, nextafter
 from typing import Any
 
 from guardrail.errors import SchemaError
@@ -81,9 +83,10 @@ def for_decoding(schema: Schema, levels: int = LEVELS) -> Schema:
 
     Objects take no keys but those declared, and what may be anything is no object or list. What
     contains itself does so `levels` times at most: a branch, item or property that would go deeper
-    is left out. Numbers without bounds lie within ±MOST and are multiples of STEP. A format
-    becomes a pattern of its usual forms. That no key comes twice can only be held to where keys
-    are declared. Raises SchemaError, naming the keyword and its place, for what cannot be held to.
+    is left out. Numbers without bounds lie within ±MOST and are multiples of STEP; constants that
+    would lose digits are refused. A format becomes a pattern of its usual forms. That no key comes
+    twice can only be held to where keys are declared. Raises SchemaError, naming the keyword and
+    its place, for what cannot be held to.
     """
     form = _Unroll(schema.get("$defs", {}), levels).form(schema, (), {})
     if form is None:
@@ -201,9 +204,10 @@ class _Unroll:
         for key in ("enum", "const"):
             if key in form:
                 choices = form[key] if key == "enum" else [form[key]]
-                if any(isinstance(one, float) and not _exact(one) for one in choices):
-                    reason = f"a number beyond ±{MOST}, or nearer to 0 than {STEP}, loses digits"
-                    raise SchemaError(pointer(path), key, reason)
+                for number in _numbers(choices):
+                    if not _survives(number):
+                        reason = f"{number} loses digits token by token: use fewer, or a range"
+                        raise SchemaError(pointer(path), key, reason)
                 return form
         wanted = form.pop("format", None)
         if wanted in _FORMATS:
@@ -228,8 +232,56 @@ class _Unroll:
                 form["minimum"] = -MOST
             if "maximum" not in form and "exclusiveMaximum" not in form:
                 form["maximum"] = MOST
+        if "number" in kinds:
+            _narrow(form)
         return form
 
 
-def _exact(number: float) -> bool:
-    return number == 0 or STEP <= abs(number) <= MOST
+def _numbers(values: Iterable[Any]) -> Iterator[int | float]:
+    """The numbers in values, however deep."""
+    for value in values:
+        if isinstance(value, dict):
+            yield from _numbers(value.values())
+        elif isinstance(value, list):
+            yield from _numbers(value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield value
+
+
+def _survives(number: int | float) -> bool:
+    """Whether a number is still the same once it was read the quick way that engines use: as a
+    double of its digits, times or divided by a power of ten, each of which may be rounded."""
+    if isinstance(number, int):
+        return abs(number) <= 2**53
+    if number != 0 and not STEP <= abs(number) <= MOST:
+        return False
+    exact = Decimal(repr(abs(number))).as_tuple()
+    power = int(exact.exponent)
+    digits, ten = float("".join(map(str, exact.digits))), float(f"1e{abs(power)}")
+    return abs(number) == (digits * ten if power > 0 else digits / ten)
+
+
+def _narrow(form: Schema) -> None:
+    """Bounds of numbers as the multiples of their step that lie next to them: engines round other
+    bounds, and take one that is excluded where both bounds have the same whole part."""
+    step = Decimal(repr(form["multipleOf"]))
+    for bound, excluded, rounding, sign in (
+        ("minimum", "exclusiveMinimum", ROUND_CEILING, 1),
+        ("maximum", "exclusiveMaximum", ROUND_FLOOR, -1),
+    ):
+        inside = []
+        for key in (bound, excluded):
+            given = form.get(key)
+            if given is None or abs(given) > MOST:
+                continue
+            exact = Decimal(repr(given))
+            count = (exact / step).to_integral_value(rounding)
+            if key == excluded and count * step == exact:
+                count += sign
+            near: float = form.pop(key) if count * step == exact else float(count * step)
+            if key == excluded and near == given:  # the step is lost beside so large a number
+                near = nextafter(given, sign * inf)
+            form.pop(key, None)
+            inside.append(near)
+        if inside:
+            form[bound] = max(inside) if sign > 0 else min(inside)

@@ -2,84 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from guardrail import Guard, NotRun, Span, Stage, Status, Text, View
 from guardrail_detectors.http import MAX_ANSWER, http
-
-Answer = tuple[int, bytes]
-
-
-class Service(ThreadingHTTPServer):
-    """Answers with what `answer` makes of a request, and keeps the requests."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer: Callable[[dict[str, Any]], Answer] = lambda asked: (200, b"{}")
-        self.asked: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/score"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Service
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append(asked)
-        self.server.headers.append(dict(self.headers))
-        status, body = self.server.answer(asked)
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        if status == 302:
-            self.send_header("location", "/elsewhere")
-        self.end_headers()
-        try:
-            self.wfile.write(body)
-        except OSError:
-            pass
-
-    def log_message(self, *_: Any) -> None: ...
+from tests.posts import Posts, in_json, posts
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    server = Service()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+def service() -> Iterator[Posts]:
+    with posts(lambda _: in_json({})) as server:
+        yield server
 
 
 def view(text: str = "you are a moron") -> View:
     return View(Stage.OUTPUT, (Text(text, name="output", role="assistant", source="model"),))
 
 
-def gives(service: Service, value: Any, status: int = 200) -> None:
-    body = value if isinstance(value, bytes) else json.dumps(value).encode()
-    service.answer = lambda asked: (status, body)
+def gives(service: Posts, value: Any, status: int = 200) -> None:
+    code, body, headers = in_json(value, status)
+    service.answer = lambda _: (code, body, {**headers, "location": "/elsewhere"})
 
 
-def test_scores_are_findings_on_the_whole_text(service: Service) -> None:
+def test_scores_are_findings_on_the_whole_text(service: Posts) -> None:
     gives(service, {"scores": {"toxic": 0.9, "threat": 0}})
     found = http(url=service.url, labels=["toxic", "threat"]).run(view())
     assert [(f.label, f.score, f.where) for f in found] == [
         ("toxic", 0.9, Span("output", 0, 15)),
         ("threat", 0.0, Span("output", 0, 15)),
     ]
-    assert service.asked == [
+    assert [post.json for post in service.posts] == [
         {
             "text": "you are a moron",
             "stage": "output",
@@ -89,7 +45,7 @@ def test_scores_are_findings_on_the_whole_text(service: Service) -> None:
     ]
 
 
-def test_findings_keep_their_places(service: Service) -> None:
+def test_findings_keep_their_places(service: Posts) -> None:
     gives(service, {"findings": [{"label": "toxic", "score": 1, "start": 10, "end": 15}]})
     policy = {
         "apiVersion": "guardrail/v1",
@@ -135,7 +91,7 @@ WRONG: dict[str, tuple[int, Any]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_answer_is_no_pass(service: Service, case: str) -> None:
+def test_a_wrong_answer_is_no_pass(service: Posts, case: str) -> None:
     status, value = WRONG[case]
     gives(service, value, status)
     with pytest.raises(NotRun) as caught:
@@ -143,8 +99,8 @@ def test_a_wrong_answer_is_no_pass(service: Service, case: str) -> None:
     assert "moron" not in str(caught.value)
 
 
-def test_a_slow_service_is_not_waited_for(service: Service) -> None:
-    service.answer = lambda asked: (time.sleep(1.0), (200, b"{}"))[1]
+def test_a_slow_service_is_not_waited_for(service: Posts) -> None:
+    service.answer = lambda _: (time.sleep(1.0), in_json({}))[1]
     with pytest.raises(NotRun, match="in time"):
         http(url=service.url, labels=["toxic"], read_ms=50).run(view())
 
@@ -164,22 +120,20 @@ def test_a_service_that_is_away_blocks_under_a_policy() -> None:
     assert "cannot be reached" in result.reason
 
 
-def test_secrets_come_from_the_environment(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secrets_come_from_the_environment(service: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
     gives(service, {"scores": {}})
     check = http(url=service.url, labels=["toxic"], headers={"Authorization": "TOXICITY_TOKEN"})
     with pytest.raises(NotRun, match="TOXICITY_TOKEN is not set"):
         check.run(view())
     monkeypatch.setenv("TOXICITY_TOKEN", "Bearer abc")
     assert check.run(view()) == []
-    assert service.headers[-1]["Authorization"] == "Bearer abc"
+    assert service.posts[-1].headers["Authorization"] == "Bearer abc"
 
 
-def test_half_characters_are_sent_as_question_marks(service: Service) -> None:
+def test_half_characters_are_sent_as_question_marks(service: Posts) -> None:
     gives(service, {"scores": {}})
     http(url=service.url, labels=["toxic"]).run(view("a\ud800b"))
-    assert service.asked[0]["text"] == "a?b"
+    assert service.posts[0].json["text"] == "a?b"
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,23 @@ def test_a_late_check_is_not_run_and_its_result_still_fills_the_cache(way: str) 
     assert both(runner, (job(late),), way)[0].cached
 
 
+async def test_many_jobs_leave_others_their_turns() -> None:
+    runner, turns = Runner(MemoryCache()), 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    jobs = tuple(replace(job(tuple, key=b"%d" % n), inline=True) for n in range(1_000))
+    results = await runner.arun(jobs)
+    task.cancel()
+    assert [result.value for result in results] == [()] * 1_000
+    assert turns >= 20
+
+
 @ways
 def test_too_many_waiting_checks_are_refused(way: str) -> None:
     go = threading.Event()

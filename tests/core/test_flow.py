@@ -226,6 +226,13 @@ def test_limits_hold_before_any_check_runs() -> None:
         "limits: images: 1 pictures, over the limit of 0 (limits.max_images)"
     )
     assert status_of(outcome)["fixed"] == (Status.SKIPPED, Action.ALLOW)
+    policy = policy_of(BAD, limits=Limits(max_texts=2))
+    texts = [Text("hello", f"messages/{n}") for n in range(3)]
+    _, outcome = play(guarded(Plan(policy), call(*texts[:2])), reply("ok"))
+    assert not outcome.stopped
+    steps, outcome = play(guarded(Plan(policy), call(*texts)))
+    assert names(steps) == ["Emit"]
+    assert outcome.verdict.reason == "limits: text: 3 texts, over the limit of 2 (limits.max_texts)"
 
 
 def test_the_visual_token_budget_is_over_all_pictures() -> None:

@@ -138,7 +138,9 @@ answers = st.one_of(said, st.lists(said, max_size=3), st.just(ConnectionError("g
     st.booleans(),
     st.sampled_from(list(Action)),
     st.sampled_from([Mode.ENFORCE, Mode.SHADOW]),
-    st.sampled_from([Limits(), Limits(max_images=1), Limits(max_text_chars=12)]),
+    st.sampled_from(
+        [Limits(), Limits(max_images=1), Limits(max_text_chars=12), Limits(max_texts=1)]
+    ),
     st.sampled_from([Scope(), Scope(tenants=("other",))]),
 )
 def test_both_ways_are_one(

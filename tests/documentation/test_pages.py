@@ -10,8 +10,10 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from guardrail.cli import main
+from guardrail_integrations.proxy.configuration import ProxyFile
 from tests.documentation.pages import PAGES, ROOT, blocks, played, steady, workplace
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -23,6 +25,17 @@ def test_a_page_shows_what_happens(page: Path) -> None:
     with workplace():
         now = played(text)
     assert steady(now).splitlines() == steady(text).splitlines()
+
+
+def of_the_proxy() -> list[str]:
+    found = [blocks(page.read_text("utf-8")) for page in PAGES]
+    return [block.body for page in found for block in page if block.language == "yml"]
+
+
+@pytest.mark.parametrize("body", of_the_proxy())
+def test_a_file_of_the_proxy_can_be_read(body: str) -> None:
+    upstreams = {"vllm": {"url": "http://localhost:8000"}}
+    ProxyFile.model_validate({"upstreams": upstreams, **yaml.safe_load(body)})
 
 
 def test_the_readme_opens_with_two_commands_and_a_short_example() -> None:

@@ -16,7 +16,7 @@ from guardrail.cli.drawing import Line as Drawn
 from guardrail.cli.drawing import page, png
 from guardrail.redteam.canvas import Typeface, inked, mask_of
 from guardrail_detectors.ocr import ocr
-from guardrail_detectors.ocr.engines import DETECTOR, load_engine, models_folder, session
+from guardrail_detectors.ocr.engines import DETECTOR, load_engine, models_folder, opened
 from guardrail_detectors.ocr.once import Reader
 from guardrail_detectors.ocr.trace import trace
 from guardrail_detectors.ocr.weights import without_denormals
@@ -37,7 +37,7 @@ def test_weights_without_denormals_say_the_same() -> None:
     path = models_folder() / DETECTOR
     data = np.random.default_rng(0).random((1, 3, 96, 128), np.float32)
     before = onnxruntime.InferenceSession(str(path)).run(None, {"x": data})[0]
-    after = session(path, 1).run(None, {"x": data})[0]
+    after = opened(path, 1).run(None, {"x": data})[0]
     assert without_denormals(path) != path.read_bytes()
     np.testing.assert_allclose(after, before, atol=1e-6)
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import trustme
+
 Play = Callable[["Peer"], Awaitable[None]]
 
 
@@ -100,6 +102,43 @@ async def scripted(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterat
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def certified(host: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS of a server with a certificate for this host, and of a client that trusts it."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    """A piece of a body that is sent in chunks."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+async def hangs(peer: Peer) -> None:
+    """Take a request, and never answer it."""
+    await peer.request()
+    await peer.left()
+
+
+async def rambles(peer: Peer) -> None:
+    """Answer with what is no HTTP."""
+    await peer.request()
+    await peer.say(b"hello?\r\n\r\n")
+
+
+async def cut_short(peer: Peer) -> None:
+    """Answer with the beginning of a body."""
+    await peer.request()
+    kind = b"content-type: application/json\r\ncontent-length: 99\r\n\r\n"
+    await peer.say(b"HTTP/1.1 200 OK\r\n" + kind + b"{")
 
 
 async def answering(peer: Peer) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from guardrail import Guard
@@ -15,7 +15,7 @@ from guardrail.policy import Policy
 from guardrail.testing import CapturedRecords
 from guardrail_integrations.proxy.serve import Server, bound, serving
 from guardrail_integrations.proxy.settings import Settings
-from tests.proxy.scripted import Peer, Play, Seen, scripted
+from tests.proxy.scripted import Peer, Play, Seen, chunk, scripted
 
 SSE = {"content-type": "text/event-stream"}
 
@@ -49,6 +49,11 @@ async def running(
             await server.stop(2.0)
 
 
+def tight(**options: Any) -> Any:
+    """Settings with narrower bounds."""
+    return lambda url: replace(Settings.of(url), **options)
+
+
 def says(*answers: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Play:
     """An upstream that gives each connection's requests these answers, the last again and again.
 
@@ -77,7 +82,7 @@ def answered(answer: Any, status: int, headers: Mapping[str, str]) -> list[bytes
         headers = {**headers, "content-length": str(len(answer))}
     head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
     if isinstance(answer, list):
-        chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in answer]
+        chunks = [chunk(piece) for piece in answer]
         return [head.encode() + b"\r\n", *chunks, b"0\r\n\r\n"]
     return [head.encode() + b"\r\n" + answer]
 
@@ -120,6 +125,25 @@ def chat_chunks(*texts: str, usage: bool = False) -> list[bytes]:
             b"data: " + json.dumps({**frame, "choices": [], "usage": counted}).encode() + b"\n\n"
         )
     return [*events, b"data: [DONE]\n\n"]
+
+
+def shows(url: str) -> list[bytes]:
+    """A chat stream that ends in a picture, as gateways send those of models that draw."""
+    chunk = json.loads(chat_chunks("x")[1][6:])
+    picture = {"type": "image_url", "index": 0, "image_url": {"url": url}}
+    chunk["choices"][0]["delta"] = {"images": [picture]}
+    return [
+        *chat_chunks("a")[:-2],
+        b"data: " + json.dumps(chunk).encode() + b"\n\n",
+        b"data: [DONE]\n\n",
+    ]
+
+
+def speaks() -> bytes:
+    """An event of a streamed chat completion that holds sound."""
+    chunk = json.loads(chat_chunks("x")[1][6:])
+    chunk["choices"][0]["delta"] = {"audio": {"id": "a", "data": "AAAA", "transcript": "quiet"}}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
 def pixel(width: int = 8) -> bytes:

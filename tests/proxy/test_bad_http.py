@@ -3,59 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
-from typing import Any
 
 import pytest
 
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.http_server import Clock
-from guardrail_integrations.proxy.settings import Route, Settings, Target
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import Peer
-from tests.proxy.serving import chat_answer, running, says
+from tests.proxy.serving import chat_answer, running, says, tight
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9})))
 QUIET = says(chat_answer("quiet"))
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
 
 
-def tight(url: str, **options: Any) -> Settings:
-    return Settings({"default": Target(url)}, (Route("default", "default"),), **options)
+NO_HTTP = {
+    400: (
+        HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        HEAD + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        HEAD + b"Content-Length: 3, 3\r\n\r\nabc",
+        HEAD + b"Content-Length: +3\r\n\r\nabc",
+        HEAD + b"Content-Length : 3\r\n\r\nabc",
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Content-Length: 0\r\n Transfer-Encoding: chunked\r\n\r\n",
+        HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        HEAD.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"X: a\r\n b\r\n\r\n",
+        HEAD + b"X: a\nY: b\r\n\r\n",
+        HEAD + b"X: a\rY: b\r\n\r\n",
+        HEAD + b"X: a\x00b\r\n\r\n",
+        HEAD + b"Host: b\r\n\r\n",
+        b"POST / HTTP/1.1\r\n\r\n",
+        b"POST http://other/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+    ),
+    431: (HEAD + b"X: " + b"a" * 100_000 + b"\r\n\r\n", HEAD + b"X: y\r\n" * 1_000 + b"\r\n"),
+    501: (
+        HEAD + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    505: (b"POST / HTTP/2.0\r\nHost: a\r\n\r\n",),
+}
 
 
 @pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
-        (HEAD + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400),
-        (HEAD + b"Content-Length: 3, 3\r\n\r\nabc", 400),
-        (HEAD + b"Content-Length: +3\r\n\r\nabc", 400),
-        (HEAD + b"Content-Length : 3\r\n\r\nabc", 400),
-        (HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n", 400),
-        (HEAD + b"Content-Length: 0\r\n Transfer-Encoding: chunked\r\n\r\n", 400),
-        (HEAD.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
-        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-        (HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
-        (HEAD + b"X: a\r\n b\r\n\r\n", 400),
-        (HEAD + b"X: a\nY: b\r\n\r\n", 400),
-        (HEAD + b"X: a\rY: b\r\n\r\n", 400),
-        (HEAD + b"X: a\x00b\r\n\r\n", 400),
-        (HEAD + b"Host: b\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\n\r\n", 400),
-        (b"POST / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-        (b"POST http://other/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
-        (HEAD + b"X: " + b"a" * 100_000 + b"\r\n\r\n", 431),
-        (HEAD + b"X: y\r\n" * 1_000 + b"\r\n", 431),
-    ],
+    ("status", "data"), [(status, data) for status, datas in NO_HTTP.items() for data in datas]
 )
-async def test_what_is_not_http_is_answered_and_hung_up_on(data: bytes, status: int) -> None:
+async def test_what_is_not_http_is_answered_and_hung_up_on(status: int, data: bytes) -> None:
     async with running(BLOCKS, QUIET) as proxy:
         async with wire(proxy.url) as one:
             one.send(data)
@@ -85,7 +83,7 @@ async def test_an_upgrade_is_passed_over() -> None:
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_sent() -> None:
-    async with running(BLOCKS, QUIET, functools.partial(tight, max_body=100_000)) as proxy:
+    async with running(BLOCKS, QUIET, tight(max_body=100_000)) as proxy:
         async with wire(proxy.url) as one:
             one.send(HEAD + b"Content-Length: 1000000000\r\n\r\n" + b"x" * 1_000)
             got = await one.get()
@@ -101,7 +99,7 @@ async def test_a_bomb_in_a_compressed_body_is_not_blown_up() -> None:
     import gzip
 
     bomb = gzip.compress(b" " * 50_000_000)
-    async with running(BLOCKS, QUIET, functools.partial(tight, max_body=1 << 20)) as proxy:
+    async with running(BLOCKS, QUIET, tight(max_body=1 << 20)) as proxy:
         got = await ask(proxy.url, post(bomb, more="Content-Encoding: gzip\r\n"))
         assert got.status == 415
         got = await ask(proxy.url, post(b"x", more="Content-Encoding: br\r\n"))
@@ -110,7 +108,7 @@ async def test_a_bomb_in_a_compressed_body_is_not_blown_up() -> None:
 
 async def test_slow_clients_are_hung_up_on() -> None:
     clock = Clock(head=0.2, idle=0.2, pause=0.2)
-    async with running(BLOCKS, QUIET, functools.partial(tight, clock=clock)) as proxy:
+    async with running(BLOCKS, QUIET, tight(clock=clock)) as proxy:
         async with wire(proxy.url) as one:  # a head that does not end
             one.send(b"POST / HTTP/1.1\r\nHost: a\r\nX-")
             assert (await one.get()).status == 408
@@ -135,7 +133,7 @@ async def test_expect_continue_is_answered() -> None:
 
 async def test_a_body_that_only_trickles_is_hung_up_on() -> None:
     clock = Clock(head=0.6, pause=0.6, rate=1e6)
-    async with running(BLOCKS, QUIET, functools.partial(tight, clock=clock)) as proxy:
+    async with running(BLOCKS, QUIET, tight(clock=clock)) as proxy:
         for begin in (b"POST / HTTP/1.1\r\nHost: a\r\nX-", HEAD + b"Content-Length: 5000\r\n\r\n"):
             async with wire(proxy.url) as one:
                 one.send(begin)
@@ -160,7 +158,7 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_hung_up_on() -> None
 
     only_input = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input"]))
     clock = Clock(write=0.5)
-    settings = functools.partial(tight, clock=clock)
+    settings = tight(clock=clock)
     async with running(only_input, endless, settings) as proxy, wire(proxy.url) as one:
         one.send(post(chat(stream=True)))
         await one.reader.readuntil(b"\r\n\r\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import functools
 import json
 from typing import Any
 
@@ -15,19 +14,14 @@ from guardrail.errors import NotRun
 from guardrail.hosting import Stage
 from guardrail.policy import Mode, Policy, Proxying, Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.settings import Route, Settings, Target
 from tests.pdf.drawn import pdf
 from tests.proxy.raw import Got, ask, chat, post, wire
 from tests.proxy.scripted import Peer
-from tests.proxy.serving import Running, chat_answer, chat_chunks, data_url, running, says
+from tests.proxy.serving import Running, chat_answer, chat_chunks, data_url, running, says, tight
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9})))
 QUIET = says(chat_answer("quiet"))
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
-
-
-def tight(url: str, **options: Any) -> Settings:
-    return Settings({"default": Target(url)}, (Route("default", "default"),), **options)
 
 
 def recorded(proxy: Running, got: Got) -> tuple[str, Status, Action]:
@@ -223,6 +217,14 @@ async def test_a_thousand_pictures_are_refused_unopened() -> None:
         assert "1000 pictures" in got.json["error"]["message"]
 
 
+async def test_a_hundred_thousand_texts_are_refused_unread() -> None:
+    async with running(BLOCKS, QUIET) as proxy:
+        got = await ask(proxy.url, post(chat("hello", odd=["hi"] * 100_000)))
+        assert (got.status, got.code) == (400, "content_unreadable")
+        assert "100001 texts" in got.json["error"]["message"]
+        assert not proxy.upstream.requests
+
+
 @pytest.mark.parametrize("what", ["addresses", "file ids", "files"])
 async def test_a_thousand_of_anything_is_refused_unread(what: str) -> None:
     blocks: dict[str, Any] = {
@@ -332,7 +334,7 @@ async def hangs(peer: Peer) -> None:
 
 
 async def test_too_much_at_once_is_refused_early() -> None:
-    settings = functools.partial(tight, concurrent=1)
+    settings = tight(concurrent=1)
     async with running(BLOCKS, hangs, settings) as proxy, wire(proxy.url) as one:
         one.send(post(chat()))
         await asyncio.sleep(0.1)

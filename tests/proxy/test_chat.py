@@ -12,7 +12,7 @@ from guardrail.policy import Proxying, Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
 from tests.proxy.raw import ask, chat, post
-from tests.proxy.serving import chat_answer, chat_chunks, data_url, running, says
+from tests.proxy.serving import chat_answer, chat_chunks, data_url, running, says, shows, speaks
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9}), message="Not here."))
 REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}), Action.REDACT))
@@ -140,14 +140,6 @@ async def test_a_compressed_stream_is_not_passed_on_unread() -> None:
             ).chat.completions.create(model="m-1", messages=user("hello"), stream=True)
 
 
-def shows(url: str) -> list[bytes]:
-    """A chat stream that ends in a picture, as gateways send those of models that draw."""
-    chunk = json.loads(chat_chunks("x")[1][6:])
-    picture = {"type": "image_url", "index": 0, "image_url": {"url": url}}
-    chunk["choices"][0]["delta"] = {"images": [picture]}
-    return [*chat_chunks("a")[:-2], b"data: " + json.dumps(chunk).encode() + b"\n\n", END]
-
-
 END = b"data: [DONE]\n\n"
 
 
@@ -176,14 +168,7 @@ async def test_long_base64_in_the_text_of_a_stream_is_text() -> None:
 
 
 async def test_sound_in_a_stream_follows_the_policy() -> None:
-    chunk = json.loads(chat_chunks("x")[1][6:])
-    chunk["choices"][0]["delta"] = {"audio": {"id": "a", "data": "AAAA", "transcript": "quiet"}}
-    sent = [*chat_chunks("a")[:-2], b"data: " + json.dumps(chunk).encode() + b"\n\n", END]
-    async with running(BLOCKS, says(sent)) as proxy:
-        got = await ask(proxy.url, post(chat(stream=True)))
-        assert b"AAAA" not in got.body
-        assert b'"code": "unscreenable"' in got.body
-        assert proxy.records.last.stages[-1].verdict.rules[-1].rule == "unscreenable.audio"
+    sent = [*chat_chunks("a")[:-2], speaks(), END]
     flags = policy_of(*BLOCKS.rules, unscreenable=Unscreenable(audio="flag"))
     async with running(flags, says(sent)) as proxy:
         got = await ask(proxy.url, post(chat(stream=True)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
 from jsonschema import Draft202012Validator
 
 from guardrail import Action
+from guardrail.canaries import CANARIES
 from guardrail.errors import NotRun
 from guardrail.policy import Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
@@ -124,7 +125,7 @@ async def test_moderation_by_a_check_that_could_not_run_is_no_result() -> None:
 
 
 async def ready(url: str) -> Got:
-    for _ in range(200):
+    for _ in range(1_200):
         got = await get(url, "/readyz")
         if "checks are being tried" not in got.json["reasons"]:
             return got
@@ -139,11 +140,30 @@ async def test_it_is_ready_when_checks_find_their_test_inputs() -> None:
         assert (await get(proxy.url, "/healthz")).json == {"status": "ok"}
         got = await ready(proxy.url)
         assert (got.status, got.json["status"]) == (200, "ready")
-    deaf = policy_of(rule(fixed_detector({"x": 1.0}, name="secrets")))
-    async with running(deaf, QUIET) as proxy:
+
+
+async def test_it_is_not_ready_when_a_check_of_any_category_finds_nothing() -> None:
+    reads: dict[str, Literal["image"]] = {"nsfw": "image"}
+    deaf = [
+        rule(fixed_detector({"unheard of": 1.0}, name=name, reads=reads.get(name, "text")))
+        for name in sorted({canary.detector for canary in CANARIES})
+    ]
+    async with running(policy_of(*deaf), QUIET) as proxy:
         got = await ready(proxy.url)
         assert got.status == 503
-        assert got.json["reasons"] == ["secrets does not find its test input: typed access key"]
+        missed = [
+            f"{canary.detector} does not find its test input: {canary.name}"
+            for canary in CANARIES
+            if not canary.through  # nothing is read out of pictures here
+        ]
+        assert got.json["reasons"] == missed
+
+
+@pytest.mark.parametrize("policy", ["default", "strict"])
+async def test_shipped_policies_are_ready(policy: str) -> None:
+    async with running(policy, QUIET) as proxy:
+        got = await ready(proxy.url)
+        assert (got.status, got.json["reasons"]) == (200, [])
 
 
 async def test_the_document_is_served() -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +16,7 @@ from guardrail_integrations.proxy.addresses import is_public
 from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.fetch import FetchRules, SafeFetcher, read_url, sniff
 from guardrail_integrations.proxy.interfaces import FetchError
-from tests.proxy.scripted import Peer, scripted
+from tests.proxy.scripted import Peer, certified, scripted
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 100
 LOOPBACK = (ipaddress.ip_network("127.0.0.1/32"),)
@@ -177,11 +175,7 @@ async def test_redirects_are_followed_and_counted() -> None:
 
 
 async def test_no_way_back_from_https_to_http() -> None:
-    authority = trustme.CA()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("a.test").configure_cert(server)
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
+    server, client = certified("a.test")
     raw = answer(b"", b"Location: http://a.test/x", status=b"302 Found")
     async with scripted(serves(raw), server) as seen, scripted(serves(answer(PNG)), server) as good:
         fetcher = SafeFetcher(HERE, tls=client, resolve=resolving(INSIDE))

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from guardrail_integrations.httpx import HttpxTransport
-from tests.proxy.scripted import Peer, answering, scripted
+from tests.proxy.scripted import Peer, answering, cut_short, hangs, rambles, scripted
 
 RAW = (
     b"HTTP/1.1 200 Fine\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -45,22 +45,7 @@ async def test_streams_both_ways() -> None:
         assert seen.connections == 1
 
 
-async def hangs(peer: Peer) -> None:
-    await peer.request()
-    await peer.left()
-
-
-async def rambles(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"hello?\r\n\r\n")
-
-
-async def stops(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
-
-
-@pytest.mark.parametrize("play", [hangs, rambles, stops])
+@pytest.mark.parametrize("play", [hangs, rambles, cut_short])
 async def test_errors_are_those_of_httpx(play) -> None:
     async with scripted(play) as seen:
         found = []

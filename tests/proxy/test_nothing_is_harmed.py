@@ -15,6 +15,7 @@ from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
 from guardrail_integrations.proxy.json_body import locate, read_json, rewritten
 from guardrail_integrations.proxy.sse import SseReader, read_event
+from tests.proxy import test_messages, test_responses
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import Peer
 from tests.proxy.serving import chat_answer, chat_chunks, data_url, running, says
@@ -95,6 +96,23 @@ async def test_a_stream_keeps_its_framing(policy: Any) -> None:
         if policy is BOTH:  # a comment does not wait for the answer to be checked
             sent, come = sent.replace(chunks[0], b""), come.replace(chunks[0], b"", 1)
         assert come == sent
+
+
+@pytest.mark.parametrize("policy", [INPUT, BOTH])
+@pytest.mark.parametrize("api", ["responses", "messages"])
+async def test_the_other_apis_come_back_byte_for_byte(policy: Any, api: str) -> None:
+    module: Any = {"responses": test_responses, "messages": test_messages}[api]
+    whole = json.dumps(module.answer("quiet \u00e9"), indent=1).encode()
+    headers = {"content-type": "application/json"}
+    async with running(policy, says(whole, headers=headers)) as proxy:
+        got = await ask(proxy.url, post(chat(), f"/v1/{api}"))
+        assert got.body == whole
+        assert proxy.records.last.usage.output_tokens == 12
+    events = module.events("quiet ", "words")
+    async with running(policy, says(events)) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True), f"/v1/{api}"))
+        assert got.body == b"".join(events)
+        assert proxy.records.last.usage.output_tokens == 12
 
 
 async def test_a_compressed_answer_stays_compressed() -> None:

@@ -4,12 +4,9 @@ that hang or are not there, which no call notices."""
 from __future__ import annotations
 
 import asyncio
-import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,69 +16,48 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from tests.posts import Answer, Post, Posts, posts
+from tests.proxy.process import free_port, served
 from tests.proxy.raw import ask, chat, post
 from tests.proxy.scripted import scripted
 from tests.proxy.serving import chat_answer, says
-from tests.proxy.test_serve import free_port, served
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = PARENT[:-1] + "0"
 
 
-@dataclass
 class Collector:
-    """What has come so far; with `hangs` it takes requests and never answers them."""
+    """Takes spans; with `hangs` it takes requests and never answers them."""
 
-    port: int = 0
-    hangs: bool = False
-    bodies: list[bytes] = field(default_factory=list)
-    heads: list[Any] = field(default_factory=list)
-    go: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, *, hangs: bool) -> None:
+        self.hangs, self.go = hangs, threading.Event()
 
-    @property
-    def spans(self) -> list[Any]:
-        """The spans of all requests."""
-        return [
-            span
-            for body in list(self.bodies)
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
+    def answer(self, _: Post) -> Answer:
+        if self.hangs:
+            self.go.wait(60)
+        said = ExportTraceServiceResponse().SerializeToString()
+        return 200, said, {"content-type": "application/x-protobuf"}
+
+
+def spans_of(server: Posts) -> list[Any]:
+    """The spans of all requests so far."""
+    return [
+        span
+        for post in list(server.posts)
+        for resource in ExportTraceServiceRequest.FromString(post.body).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
 
 
 @contextmanager
-def collecting(*, hangs: bool = False) -> Iterator[Collector]:
+def collecting(*, hangs: bool = False) -> Iterator[tuple[Posts, Collector]]:
     made = Collector(hangs=hangs)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("content-encoding") == "gzip":
-                body = gzip.decompress(body)
-            made.heads.append((self.path, self.headers))
-            made.bodies.append(body)
-            if made.hangs:
-                made.go.wait(60)
-            answer = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(200)
-            self.send_header("content-type", "application/x-protobuf")
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    made.port = server.server_port
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield made
-    finally:
-        made.go.set()
-        server.shutdown()
-        server.server_close()
+    with posts(made.answer) as server:
+        try:
+            yield server, made
+        finally:
+            made.go.set()
 
 
 @pytest.fixture
@@ -115,8 +91,8 @@ async def until(holds: Any) -> None:
 
 
 async def test_spans_arrive_without_content(tmp_path: Path, exports: Any) -> None:
-    with collecting() as collector:
-        exports(collector.port)
+    with collecting() as (server, _):
+        exports(server.server_port)
         async with served(tmp_path, says(chat_answer("quiet as a mouse"))) as (url, _):
             trace = f"traceparent: {PARENT}\r\n"
             got = await ask(url, post(chat("hello harbour"), more=trace))
@@ -126,33 +102,33 @@ async def test_spans_arrive_without_content(tmp_path: Path, exports: Any) -> Non
             broken = await ask(url, post(b"{harbour", more=trace))
             assert broken.status == 400
             await ask(url, post(chat("hello"), more=f"traceparent: {UNSAMPLED}\r\n"))
-            await until(lambda: sum(s.name.startswith("chat") for s in collector.spans) >= 3)
-        calls = [span for span in collector.spans if span.name.startswith("chat")]
+            await until(lambda: sum(s.name.startswith("chat") for s in spans_of(server)) >= 3)
+        calls = [span for span in spans_of(server) if span.name.startswith("chat")]
         assert len(calls) == 3  # the one that is not sampled is not sent
         ids = {attributes(span)["guardrail.record.id"] for span in calls}
         said = [blocked.header("x-request-id"), broken.header("x-request-id")]
         assert ids == {got.header("x-guardrail-record"), *said}
-        assert {span.trace_id.hex() for span in collector.spans} == {PARENT[3:35]}
+        assert {span.trace_id.hex() for span in spans_of(server)} == {PARENT[3:35]}
         assert {span.parent_span_id.hex() for span in calls} == {PARENT[36:52]}
         below = {span.span_id for span in calls}
-        stages = [span for span in collector.spans if span.name == "guardrail input"]
+        stages = [span for span in spans_of(server) if span.name == "guardrail input"]
         assert len(stages) == 3
         assert {span.parent_span_id for span in stages} == below
         actions = sorted(attributes(span)["guardrail.action"] for span in calls)
         assert actions == ["allow", "block", "block"]
-        whole = b"".join(collector.bodies)
+        whole = b"".join(post.body for post in server.posts)
         for word in (b"harbour", b"forbidden", b"mouse"):
             assert word not in whole
-        path, head = collector.heads[0]
-        assert (path, head["x-team"]) == ("/v1/traces", "harbour")
+        first = server.posts[0]
+        assert (first.path, first.headers["x-team"]) == ("/v1/traces", "harbour")
 
 
 @pytest.mark.parametrize("kind", ["hangs", "refuses"])
 async def test_a_collector_that_fails_is_no_call_s_concern(
     tmp_path: Path, exports: Any, kind: str
 ) -> None:
-    with collecting(hangs=True) as collector:
-        port = collector.port if kind == "hangs" else free_port()
+    with collecting(hangs=True) as (server, _):
+        port = server.server_port if kind == "hangs" else free_port()
         exports(port, OTEL_BSP_MAX_QUEUE_SIZE="600", OTEL_EXPORTER_OTLP_TIMEOUT="60")
         options = "--no-access-log"  # which nobody reads here
         async with served(tmp_path, says(chat_answer("quiet")), options) as (url, process):
@@ -160,24 +136,24 @@ async def test_a_collector_that_fails_is_no_call_s_concern(
                 got = await ask(url, post(chat("forbidden" if number % 2 else "hello")))
                 assert got.status == (400 if number % 2 else 200)
             if kind == "hangs":
-                await until(lambda: collector.bodies)
+                await until(lambda: server.posts)
             assert process.poll() is None
             process.terminate()
             assert await asyncio.to_thread(process.wait, 20) == 0
 
 
 async def test_a_collector_that_comes_back_gets_what_is_new(tmp_path: Path, exports: Any) -> None:
-    with collecting(hangs=True) as collector:
-        exports(collector.port, OTEL_EXPORTER_OTLP_TIMEOUT="1")
+    with collecting(hangs=True) as (server, collector):
+        exports(server.server_port, OTEL_EXPORTER_OTLP_TIMEOUT="1")
         async with served(tmp_path, says(chat_answer("quiet"))) as (url, _):
             await ask(url, post(chat()))
-            await until(lambda: collector.bodies)
+            await until(lambda: server.posts)
             collector.hangs = False
             collector.go.set()
             got = await ask(url, post(chat()))
             last = got.header("x-guardrail-record")
             await until(
-                lambda: last in {attributes(s).get("guardrail.record.id") for s in collector.spans}
+                lambda: last in {attributes(s).get("guardrail.record.id") for s in spans_of(server)}
             )
 
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from guardrail.policy import Proxying
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError
 from guardrail_integrations.proxy.settings import Route, Settings, Target
 from tests.proxy.raw import ask, chat, post, wire
-from tests.proxy.scripted import Peer, scripted
+from tests.proxy.scripted import STREAM, Peer, chunk, scripted
 from tests.proxy.serving import chat_answer, chat_chunks, pixel, running, says
 
 ALLOWS = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input", "tool"]))
@@ -55,14 +54,6 @@ async def test_a_request_that_no_route_fits_is_refused() -> None:
         assert (await ask(proxy.url, post(chat()))).status == 200
         got = await ask(proxy.url, post({**chat(), "model": "other"}))
         assert (got.status, got.code) == (404, "no_route")
-
-
-async def test_other_paths_are_refused_where_the_policy_says_so() -> None:
-    policy = policy_of(proxy=Proxying(other_paths="refuse"))
-    async with running(policy, says(b"x")) as proxy:
-        got = await ask(proxy.url, post(b"x", "/v1/files"))
-        assert (got.status, got.code) == (404, "unknown_path")
-        assert not proxy.upstream.requests
 
 
 class Shelf:
@@ -199,10 +190,9 @@ async def test_stopping_finishes_streams() -> None:
 
     async def play(peer: Peer) -> None:
         await peer.request()
-        head = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        await peer.say(b"HTTP/1.1 200 OK\r\n" + head)
+        await peer.say(STREAM)
         for event in chat_chunks("a", "b"):
-            await peer.say(b"%x\r\n%b\r\n" % (len(event), event))
+            await peer.say(chunk(event))
             await go.wait()
         await peer.say(b"0\r\n\r\n")
 

@@ -7,74 +7,23 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trustme
 
-from tests.proxy.raw import Got, ask, chat, post, wire
-from tests.proxy.scripted import Peer, Play, scripted
+from tests.proxy.process import (
+    GUARDRAIL,
+    POLICY,
+    served,
+    until_status,
+    workers_of,
+)
+from tests.proxy.raw import ask, chat, post, wire
+from tests.proxy.scripted import STREAM, Peer, Play, chunk
 from tests.proxy.serving import answered, chat_answer, chat_chunks, says
-
-GUARDRAIL = (sys.executable, "-c", "from guardrail.cli import main; main()")
-STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-POLICY = """
-apiVersion: guardrail/v1
-policy: {id: words, version: 1}
-rules:
-  - {id: words, when: [input], check: {use: keywords, words: [WORD]}, action: block}
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@contextlib.asynccontextmanager
-async def served(
-    folder: Path, play: Play, *options: str
-) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The command in front of a scripted upstream."""
-    policy = folder / "policy.yaml"
-    policy.write_text(POLICY.replace("WORD", "forbidden"))
-    port = free_port()
-    async with scripted(play) as upstream:
-        command = [*GUARDRAIL, "serve", "--upstream", upstream.url]
-        command += ["--policy", str(policy), "--port", str(port), *options]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            if "--tls-cert" not in options:
-                await until_ready(url)
-            yield url, process
-        finally:
-            process.terminate()
-            await asyncio.to_thread(process.wait, 20)
-
-
-async def until_status(url: str, text: str, status: int) -> None:
-    for _ in range(200):
-        if (await ask(url, post(chat(text)))).status == status:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{text!r} was never answered with {status}")
-
-
-async def until_ready(url: str) -> Got:
-    for _ in range(300):
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            got = await ask(url, b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
-            if got.status == 200:
-                return got
-        await asyncio.sleep(0.1)
-    raise AssertionError("the proxy did not start")
 
 
 async def test_the_policy_is_read_again_without_dropping_a_connection(tmp_path: Path) -> None:
@@ -111,7 +60,7 @@ def stepped(go: asyncio.Event) -> Play:
                 continue
             await peer.say(STREAM)
             for event in chat_chunks("a", "b"):
-                await peer.say(b"%x\r\n%b\r\n" % (len(event), event))
+                await peer.say(chunk(event))
                 await go.wait()
             await peer.say(b"0\r\n\r\n")
 
@@ -147,13 +96,6 @@ async def test_a_signal_ends_it_once_streams_are_over(tmp_path: Path) -> None:
             rest = await asyncio.wait_for(one.reader.read(), 10)
             assert rest.endswith(b"0\r\n\r\n")
         assert await asyncio.to_thread(process.wait, 20) == 0
-
-
-def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
-    """The processes of the workers."""
-    said = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    pids = map(int, said.split())
-    return [p for p in pids if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
 async def test_workers_share_a_port_and_are_started_again(tmp_path: Path) -> None:
@@ -259,11 +201,19 @@ async def test_tls_towards_clients(tmp_path: Path) -> None:
         ([], "give either --upstream or --config"),
         (["--upstream", "http://x", "--policy", "nowhere.yaml"], "nowhere.yaml"),
         (["--upstream", "ftp://x"], "http or https"),
+        (["--upstream", "http://x", "--tls-cert", "no.pem"], "no.pem: no certificate in PEM"),
+        (["--upstream", "http://x", "--tls-key", "no.pem"], "--tls-key: it needs --tls-cert"),
+        (["--config", "proxy.yaml"], "no.pem: no certificates in PEM"),
+        (["--upstream", "http://x", "--host", "192.0.2.1"], "192.0.2.1:8080: "),
+        (["--upstream", "http://x", "--cache-url", "redis://x"], "GUARDRAIL_DIGEST_KEY"),
     ],
 )
-def test_mistakes_end_the_command(options: list[str], said: str) -> None:
+def test_mistakes_end_the_command(tmp_path: Path, options: list[str], said: str) -> None:
+    (tmp_path / "no.pem").write_text("this is no certificate")
+    entry = "upstreams: {one: {url: https://x, ca: no.pem}}"
+    (tmp_path / "proxy.yaml").write_text(entry)
     command = [*GUARDRAIL, "serve", *options]
-    done = subprocess.run(command, capture_output=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import promql_parser
 import pytest
 import yaml
 from hypothesis import given
@@ -154,6 +155,8 @@ async def test_text_is_served_beside_pictures_and_metrics_show_how_full_it_is() 
 
 
 def names_in(expression: str) -> set[str]:
+    """The metrics of an expression, which PromQL's own grammar takes."""
+    promql_parser.parse(expression.replace("$__rate_interval", "5m"))
     return set(re.findall(r"guardrail_[a-z_]+", expression))
 
 
@@ -177,7 +180,6 @@ def test_the_dashboard_shows_what_there_is() -> None:
         assert panel["title"]
         assert panel["datasource"]["uid"] == "${datasource}"
         for target in panel["targets"]:
-            assert target["expr"].count("(") == target["expr"].count(")")
             used = names_in(target["expr"])
             assert used
             assert used <= exported()
@@ -194,7 +196,6 @@ def test_the_alerts_watch_what_there_is() -> None:
     assert len({rule["alert"] for rule in rules}) == len(rules) >= 6
     for one in rules:
         assert names_in(one["expr"]) <= exported()
-        assert one["expr"].count("(") == one["expr"].count(")")
         assert one["labels"]["severity"] in ("warning", "critical")
         assert one["annotations"].keys() == {"summary", "description"}
         for label in re.findall(r"\$labels\.(\w+)", json.dumps(one["annotations"])):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
-import trustme
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Request, Response, UpstreamError
 from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling
-from tests.proxy.scripted import Peer, answering, scripted
+from tests.proxy.scripted import Peer, answering, certified, scripted
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy")
 
@@ -127,23 +125,26 @@ async def test_answers_without_a_body_leave_the_connection_usable(method: bytes)
         assert seen.connections == 1
 
 
+def endless(sent: list[int]) -> Request:
+    """A request whose body never ends; `sent` gets the sizes of its pieces."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            sent.append(100_000)
+            yield b"x" * 100_000
+
+    headers = [(b"Host", b"up"), (b"Transfer-Encoding", b"chunked")]
+    return Request(b"POST", b"/", headers, pieces())
+
+
 async def test_an_early_answer_ends_the_upload() -> None:
     async def play(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         await peer.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
         await peer.left()
 
-    sent = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while True:
-            sent += 1
-            yield b"x" * 10_000
-
     async with scripted(play) as seen:
-        headers = [(b"Host", b"up"), (b"Transfer-Encoding", b"chunked")]
-        answer = await HttpUpstream(seen.url).send(Request(b"POST", b"/", headers, endless()))
+        answer = await HttpUpstream(seen.url).send(endless([]))
         assert (answer.status, await whole(answer)) == (413, b"no")
         await asyncio.wait_for(seen.left.wait(), 5)
 
@@ -172,21 +173,13 @@ async def test_a_slow_upstream_holds_the_sender_back() -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(60)
 
-    sent = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while True:
-            sent += 100_000
-            yield b"x" * 100_000
-
+    sent: list[int] = []
     async with scripted(play) as seen:
-        headers = [(b"Host", b"up"), (b"Transfer-Encoding", b"chunked")]
         upstream = HttpUpstream(seen.url, timeouts=Timeouts(send=0.3))
         with pytest.raises(UpstreamError, match="to take the request") as raised:
-            await upstream.send(Request(b"POST", b"/", headers, endless()))
+            await upstream.send(endless(sent))
         assert raised.value.fault == "timeout"
-        assert sent < 20_000_000
+        assert sum(sent) < 20_000_000
 
 
 BAD = {
@@ -433,11 +426,7 @@ async def test_nothing_can_be_smuggled_in_a_header(name: bytes, value: bytes) ->
 
 
 async def test_tls_is_verified() -> None:
-    authority = trustme.CA()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(server)
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
+    server, client = certified("localhost")
     async with scripted(answering, server) as seen:
         url = f"https://localhost:{seen.port}"
         upstream = HttpUpstream(url, tls=client)

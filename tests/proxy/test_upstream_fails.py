@@ -16,13 +16,12 @@ from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.settings import Route, Settings, Target
 from guardrail_integrations.proxy.sse import MAX_EVENT
 from tests.proxy.raw import Got, ask, chat, post, wire
-from tests.proxy.scripted import Peer, Play
+from tests.proxy.scripted import STREAM, Peer, Play, chunk, cut_short, rambles
 from tests.proxy.serving import answered, chat_answer, chat_chunks, running
 
 CHECKED = policy_of(rule(fixed_detector({"forbidden": 0.9})))
 FREE = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input"]))
 JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def once(fails: Callable[[Peer], Awaitable[None]]) -> Play:
@@ -42,10 +41,6 @@ def once(fails: Callable[[Peer], Awaitable[None]]) -> Play:
 def impatient(url: str) -> Settings:
     target = Target(url, timeouts=Timeouts(head=0.4, idle=0.4))
     return Settings({"default": target}, (Route("default", "default"),))
-
-
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 async def no_head(peer: Peer) -> None:
@@ -177,18 +172,6 @@ async def closes(peer: Peer) -> None:
     await peer.request()
 
 
-async def garbage(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"SMTP ready\r\n\r\n")
-
-
-async def cut_short(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"
-    )
-
-
 async def not_json(peer: Peer) -> None:
     await peer.request()
     kind = b"content-type: application/json\r\ncontent-length: 4\r\n\r\n"
@@ -200,7 +183,7 @@ async def not_json(peer: Peer) -> None:
     ("play", "status", "code"),
     [
         (closes, 502, "upstream_closed"),
-        (garbage, 502, "upstream_garbage"),
+        (rambles, 502, "upstream_garbage"),
         (cut_short, 502, "upstream_closed"),
         (not_json, 502, "unreadable_answer"),
     ],
@@ -223,9 +206,7 @@ async def test_an_upstream_that_is_not_there_is_told_of() -> None:
 async def test_a_stream_that_breaks_off_is_no_whole_answer(policy: Any) -> None:
     async def play(peer: Peer) -> None:
         await peer.request()
-        kind = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        event = chat_chunks("a")[1]
-        await peer.say(b"HTTP/1.1 200 OK\r\n" + kind + b"%x\r\n%b\r\n" % (len(event), event))
+        await peer.say(STREAM, chunk(chat_chunks("a")[1]))
 
     async with running(policy, play) as proxy:
         got = await ask(proxy.url, post(chat(stream=True)))

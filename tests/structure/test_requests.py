@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 import anthropic
@@ -22,6 +18,7 @@ from guardrail.structure import shape_of
 from guardrail.testing import policy_of
 from guardrail_integrations.strict import strict_schema
 from guardrail_integrations.structured import output_request
+from tests.posts import in_json, posts
 from tests.structure.documents import fitting
 from tests.structure.test_reading import TEXT, Invoice, Point
 
@@ -110,31 +107,6 @@ def test_an_unknown_service() -> None:
         output_request(Invoice, "gpt")  # type: ignore[arg-type]
 
 
-@contextmanager
-def server(answer: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    asked: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            body = json.dumps(answer(asked[-1])).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{running.server_port}", asked
-    finally:
-        running.shutdown()
-        running.server_close()
-
-
 def test_the_openai_client() -> None:
     def answer(asked: dict[str, Any]) -> Any:
         wrong = len(asked["messages"][-1]["content"]) < 20
@@ -148,8 +120,8 @@ def test_the_openai_client() -> None:
             "choices": [choice],
         }
 
-    with server(answer) as (url, asked):
-        client = openai.OpenAI(base_url=url, api_key="none")
+    with posts(lambda post: in_json(answer(post.json))) as server:
+        client = openai.OpenAI(base_url=server.url, api_key="none")
         create = Guard(policy_of())(client.chat.completions.create, output=Invoice)
         value = create(
             model="m",
@@ -157,6 +129,7 @@ def test_the_openai_client() -> None:
             **output_request(Invoice, "openai"),
         )
     assert value == Invoice.model_validate_json(TEXT)
+    asked = [post.json for post in server.posts]
     assert len(asked) == 2
     assert asked[0]["response_format"]["json_schema"]["name"] == "Invoice"
     assert "$.items[0].price: a number is expected" in asked[1]["messages"][-1]["content"]
@@ -177,8 +150,8 @@ def test_the_anthropic_client() -> None:
             "usage": usage,
         }
 
-    with server(answer) as (url, asked):
-        client = anthropic.Anthropic(base_url=url, api_key="none")
+    with posts(lambda post: in_json(answer(post.json))) as server:
+        client = anthropic.Anthropic(base_url=server.url, api_key="none")
         create = Guard(policy_of())(client.messages.create, output=Invoice)
         value = create(
             model="m",
@@ -187,4 +160,5 @@ def test_the_anthropic_client() -> None:
             **output_request(Invoice, "anthropic"),
         )
     assert value == Invoice.model_validate_json(TEXT)
-    assert asked[0]["tools"][0]["input_schema"]["required"] == ["vendor", "day", "kind", "items"]
+    asked = server.posts[0].json
+    assert asked["tools"][0]["input_schema"]["required"] == ["vendor", "day", "kind", "items"]

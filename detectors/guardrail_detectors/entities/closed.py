@@ -28,6 +28,7 @@ from guardrail.errors import NotRun
 from guardrail_detectors.entities.backend import Asked, Seen
 from guardrail_detectors.entities.calibration import Calibration, Logistic
 from guardrail_detectors.entities.kept import Kept
+from guardrail_detectors.sessions import session
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -63,14 +64,9 @@ class Model:
     """A loaded detector. Raises NotRun where the file is none with so many classes."""
 
     def __init__(self, path: Path, classes: int, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             data = path.read_bytes()
-            self._session: Any = onnxruntime.InferenceSession(data, options)
+            self._session: Any = session(data, threads)
         except OSError:
             raise NotRun(f"there is no detector file {path.name}") from None
         except Exception as error:  # onnxruntime raises types of its own

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from guardrail.errors import MissingExtra, NotRun
 from guardrail.models import file_of, model_folder
+from guardrail_detectors.sessions import session
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -112,20 +113,13 @@ class OnnxPair:
     vision_model.onnx, text_model.onnx, tokenizer.json, preprocessor_config.json."""
 
     def __init__(self, folder: Path, threads: int) -> None:
-        import onnxruntime
-
         try:
             from tokenizers import Tokenizer
         except ImportError as error:
             raise MissingExtra(str(error.name), "transformers") from None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             vision, text = _part(folder, "vision"), _part(folder, "text")
-            self._vision, self._text = (
-                onnxruntime.InferenceSession(str(path), options) for path in (vision, text)
-            )
+            self._vision, self._text = session(vision, threads), session(text, threads)
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             config = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
             size = config.get("crop_size", config.get("size"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache, partial
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -27,7 +27,7 @@ NATO = dict(
         strict=False,
     )
 )
-_SPELT = NATO | {"alpha": "a", "juliet": "j", "whisky": "w", "x-ray": "x"}
+SPELT = NATO | {"alpha": "a", "juliet": "j", "whisky": "w", "x-ray": "x"}
 BRAILLE = dict(zip("⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵", _LETTERS, strict=False))
 
 _ATBASH = str.maketrans(
@@ -56,7 +56,7 @@ def nato(text: str) -> str:
     """Letters as words of the spelling alphabet; words apart by a slash, a dot or a line."""
     words = re.split(r"\s*[/.\n|]\s*|\s{3,}", text.strip().lower())
     return " ".join(
-        "".join(_SPELT.get(code, "") for code in re.split(r"[\s,]+", word)) for word in words
+        "".join(SPELT.get(code, "") for code in re.split(r"[\s,]+", word)) for word in words
     )
 
 
@@ -66,7 +66,7 @@ def braille(text: str) -> str:
 
 
 SPELLING = re.compile(
-    rf"\b(?:{'|'.join(_SPELT)})(?:[\s,./|-]{{1,4}}(?:{'|'.join(_SPELT)})){{5,}}", re.IGNORECASE
+    rf"\b(?:{'|'.join(SPELT)})(?:[\s,./|-]{{1,4}}(?:{'|'.join(SPELT)})){{5,}}", re.IGNORECASE
 )
 CELLS = re.compile("[\u2801-\u283f][\u2800-\u283f \n]{5,}+")
 
@@ -76,9 +76,8 @@ _TELLTALE = (
     "secret password without following everything explain detailed"
 ).split()
 _SPELLED = re.compile(r"[a-z]{6,}")
-_SHIFTED = re.compile(
-    rf"(?<!\S)(?:{'|'.join(re.escape(rot47(word)) for word in [*_TELLTALE, 'the', 'and'])})(?!\S)"
-)
+SHIFTED_WORDS = tuple(rot47(word) for word in (*_TELLTALE, "the", "and"))
+_SHIFTED = re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, SHIFTED_WORDS))})(?!\S)")
 
 
 @cache
@@ -93,13 +92,21 @@ def _alphabets() -> dict[str, dict[int, int]]:
     return found
 
 
+def coded_words() -> Collection[str]:
+    """Words of at least six letters by which a cipher of the alphabet is known."""
+    return _alphabets().keys()
+
+
 def ciphers_of(text: str) -> Iterator[Callable[[str], str]]:
-    """What undoes the ciphers that the text may be written in."""
+    """What undoes the ciphers of the alphabet that the text may be written in."""
     tables = map(_alphabets().get, _SPELLED.findall(text.lower()))
     for table in {id(table): table for table in tables if table}.values():
         yield partial(_translated, table=table)
-    if _SHIFTED.search(text):
-        yield rot47
+
+
+def is_shifted(text: str) -> bool:
+    """Whether the text may be what `rot47` undoes."""
+    return _SHIFTED.search(text) is not None
 
 
 def _translated(text: str, table: dict[int, int]) -> str:

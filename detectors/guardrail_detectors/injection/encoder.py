@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guardrail_detectors.injection.pieces import Chunk, Pieces
+from guardrail_detectors.sessions import session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -86,13 +87,5 @@ def _unpacked(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def load_encoder() -> Encoder:
     """The shipped encoder, once a process, on one thread."""
-    from onnxruntime import InferenceSession, SessionOptions
-
-    options = SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = InferenceSession(
-        str(weights("encoder.onnx")), options, providers=["CPUExecutionProvider"]
-    )
     rows = np.load(weights("words.npy"), mmap_mode="r")
-    return Encoder(session, rows, load_pieces())
+    return Encoder(session(weights("encoder.onnx")), rows, load_pieces())

@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from guardrail_detectors.injection.grams import BITS, code_points, grams
+from guardrail_detectors.injection.grams import BITS, chars, code_points, words
 from guardrail_detectors.injection.pieces import sentences
 
 RUNS = (1, 2, 3)  # sentences of a window
@@ -48,12 +48,15 @@ class Linear:
     ) -> Floats:
         """The logits of windows of a text."""
         codes = code_points(text)
-        places, buckets = grams(codes)
         table = self.tables[0 if typed else 1]
-        values = table[buckets].astype(np.float64)
-        total = np.concatenate([[0.0], np.cumsum(np.bincount(places, values, len(codes)))])
-        count = np.concatenate([[0.0], np.cumsum(np.bincount(places, None, len(codes)))])
-        size = np.maximum(1.0, count[ends] - count[starts])
+        places, buckets = words(codes)
+        total = np.bincount(places + 1, table[buckets], len(codes) + 1)
+        count = np.bincount(places + 1, None, len(codes) + 1)
+        for buckets in chars(codes):
+            total[1 : len(buckets) + 1] += table[buckets]
+            count[1 : len(buckets) + 1] += 1
+        total, count = total.cumsum(), count.cumsum()
+        size = np.maximum(1, count[ends] - count[starts])
         sums: Floats = (total[ends] - total[starts]) * self.scale / np.sqrt(size)
         return sums + self.bias[0 if typed else 1]
 

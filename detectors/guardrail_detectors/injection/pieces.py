@@ -10,7 +10,8 @@ SPACE = "\u2581"  # SentencePiece's mark for the start of a word
 UNKNOWN = 3
 LONGEST = 24  # characters of a piece
 
-_WORD = re.compile(r"\S{1,64}")
+LONGEST_WORD = 64  # characters; what is longer is read as several
+_WORD = re.compile(rf"\S{{1,{LONGEST_WORD}}}")
 _REMEMBERED = 50_000  # words whose split is kept
 
 
@@ -67,6 +68,12 @@ class Pieces:
                 ids.append(piece)
         return ids[::-1]
 
+    def _pieces_of(self, sentence: str) -> list[int]:
+        words = sentence.split()
+        if any(len(word) > LONGEST_WORD for word in words):
+            words = _WORD.findall(sentence)
+        return [piece for word in words for piece in self.word(word)]
+
     def chunks(self, text: str, limit: int) -> Iterator[Chunk]:
         """The text in chunks of whole sentences, each of at most `limit` pieces.
 
@@ -75,12 +82,18 @@ class Pieces:
         start, end = 0, 0
         ids: list[int] = []
         for sentence in sentences(text):
-            words = [(m.start(), m.end(), self.word(m[0])) for m in _WORD.finditer(text, *sentence)]
-            length = sum(len(word[2]) for word in words)
-            if ids and len(ids) + length > limit:
+            shown = text[slice(*sentence)]
+            whole = self._pieces_of(shown)
+            if ids and len(ids) + len(whole) > limit:
                 yield Chunk(start, end, tuple(ids))
                 start, ids = sentence[0], []
-            for first, last, pieces in words:
+            if len(whole) <= limit:
+                if whole:
+                    ids += whole
+                    end = sentence[0] + len(shown.rstrip())
+                continue
+            for match in _WORD.finditer(text, *sentence):
+                first, last, pieces = match.start(), match.end(), self.word(match[0])
                 if ids and len(ids) + len(pieces) > limit:
                     yield Chunk(start, end, tuple(ids))
                     start, ids = first, []
@@ -90,7 +103,11 @@ class Pieces:
             yield Chunk(start, end, tuple(ids))
 
 
-_END = re.compile(r"[.!?]+[\"')\]]*\s+|[\u3002\uff01\uff1f\u0964]+|\n+")
+# It begins with one set of characters, which the engine skips to.
+_END = re.compile(
+    r"[.!?\n\u3002\uff01\uff1f\u0964]"
+    r"(?:(?<=[.!?])[.!?]*[\"')\]]*\s+|(?<=\n)\n*|(?<=[^.!?\n])[\u3002\uff01\uff1f\u0964]*)"
+)
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

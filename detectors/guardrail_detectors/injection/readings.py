@@ -10,7 +10,7 @@ import base64
 import binascii
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -19,9 +19,12 @@ from guardrail_detectors.injection.ciphers import (
     SPELLING,
     braille,
     ciphers_of,
+    is_shifted,
     morse,
     nato,
+    rot47,
 )
+from guardrail_detectors.injection.hints import REVERSED_WORDS, hints
 from guardrail_detectors.normalise import INVISIBLE, Normalised, folded
 from guardrail_detectors.normalise import plain as as_plain
 
@@ -64,37 +67,32 @@ def readings(text: str, depth: int) -> Iterator[Reading]:
     if depth == 0:
         return
     budget = [MAX_PIECES, MAX_DECODED]
-    yield from _disguises(text, plain)
-    whole = Normalised(text)
-    yield from _decoded(whole, depth, budget)
+    marks = hints(text) if text.isascii() else hints(text, plain.text)
+    yield from _disguises(text, plain, marks)
+    yield from _decoded(Normalised(text), depth, budget, marks)
 
 
-def _disguises(text: str, plain: Normalised) -> Iterator[Reading]:
+def _disguises(text: str, plain: Normalised, marks: Collection[str]) -> Iterator[Reading]:
     if not text.isascii():
         resolved = plain.text.translate(_LOOK_ALIKES)
         hidden = any(char in INVISIBLE or "\U000e0020" <= char <= "\U000e007e" for char in text)
         mixed = _mixes_scripts(plain.text)
         if mixed or hidden:
             yield Reading(Normalised(resolved, plain.spans), obscured=True)
-    if leetish := len(_LEETISH.findall(plain.text)):
+    if "leet" in marks and (leetish := len(_LEETISH.findall(plain.text))):
         guessed = leetish < max(LEET_WORDS, LEET_SHARE * len(plain.text.split()))
         for letters in _LEET:
             read = Normalised(plain.text.translate(letters), plain.spans)
             yield Reading(read, obscured=True, guessed=guessed)
-    joined = _joined(plain)
-    if joined is not None:
+    if "spaced" in marks and (joined := _joined(plain)) is not None:
         yield Reading(joined, obscured=True)
-    if _REVERSED.search(plain.text):
+    if "reversed" in marks and _REVERSED.search(plain.text):
         spans = [plain.span(i, i + 1) for i in range(len(plain.text))][::-1]
         yield Reading(Normalised(plain.text[::-1], tuple(spans)), obscured=True)
 
 
 _LEETISH = re.compile(r"[a-z][013457@$!|]+[a-z]|\b[013457@$]+[a-z]{2}")
-# instruction(s), prompt, ignore, disregard, previous, system, forget, directive(s), reveal, secret
-_REVERSED = re.compile(
-    r"\b(?:s?noitcurtsni|tpmorp|erongi|dragersid|suoiverp|metsys|tegrof|s?evitcerid|laever|terces)"
-    r"\b"
-)
+_REVERSED = re.compile(rf"\bs?(?:{'|'.join(REVERSED_WORDS)})\b")
 _SPACED = re.compile(r"(?:(?<=\s)|^)(?:[^\W_](?:[ ._*\-\u00b7|/]{1,2})){4,}[^\W_](?=\s|$|\W)")
 
 
@@ -208,15 +206,18 @@ def _ascii85(piece: str) -> str | None:
 
 # Possessive repeats keep these linear.
 _HEX = r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?+[0-9a-fA-F]{2})++(?![0-9A-Za-z])"
-_PIECES: tuple[tuple[re.Pattern[str], Decoder], ...] = (
-    (re.compile(r"[A-Za-z0-9+/_-]{16,}+(?:\s[A-Za-z0-9+/_-]{16,}+)*+={0,2}"), _base64),
-    (re.compile(r"\b[A-Z2-7]{24,}+={0,6}"), _base32),
-    (re.compile(rf"{_HEX}(?:[\s:,-]{{1,2}}+{_HEX})*+"), _hex),
-    (re.compile(r"(?:[.-]{1,5}+[ /\n]++){8,}+[.-]{1,5}"), morse),
-    (re.compile(r"(?=[!-~]{0,40}[#$%&*;<=>?@^`{|}!\"'()+,.])[!-~]{20,}+"), _ascii85),
-    (SPELLING, nato),
-    (CELLS, braille),
-)
+_PIECES: Mapping[str, tuple[re.Pattern[str], Decoder]] = {
+    "base64": (re.compile(r"[A-Za-z0-9+/_-]{16,}+(?:\s[A-Za-z0-9+/_-]{16,}+)*+={0,2}"), _base64),
+    "base32": (re.compile(r"\b[A-Z2-7]{24,}+={0,6}"), _base32),
+    "hex": (re.compile(rf"{_HEX}(?:[\s:,-]{{1,2}}+{_HEX})*+"), _hex),
+    "morse": (re.compile(r"(?:[.-]{1,5}+[ /\n]++){8,}+[.-]{1,5}"), morse),
+    "ascii85": (
+        re.compile(r"(?=[!-~]{0,40}[#$%&*;<=>?@^`{|}!\"'()+,.])[!-~]{20,}+"),
+        _ascii85,
+    ),
+    "nato": (SPELLING, nato),
+    "braille": (CELLS, braille),
+}
 # Escapes leave a line readable as a whole.
 _LINES: tuple[tuple[str, Decoder], ...] = (
     ("%", _percent),
@@ -225,9 +226,11 @@ _LINES: tuple[tuple[str, Decoder], ...] = (
 )
 
 
-def _candidates(text: str) -> Iterator[tuple[int, int, Decoder]]:
+def _candidates(text: str, marks: Collection[str]) -> Iterator[tuple[int, int, Decoder]]:
     """Where something may be encoded."""
-    for pattern, decoder in _PIECES:
+    for name, (pattern, decoder) in _PIECES.items():
+        if name not in marks:
+            continue
         for match in pattern.finditer(text):
             yield match.start(), match.end(), decoder
     for mark, decoder in _LINES:
@@ -237,14 +240,19 @@ def _candidates(text: str) -> Iterator[tuple[int, int, Decoder]]:
             end = len(text) if end < 0 else end
             yield start, end, decoder
             at = text.find(mark, end)
-    for decoder in ciphers_of(text):
-        yield 0, len(text), decoder
+    if "cipher" in marks:
+        for decoder in ciphers_of(text):
+            yield 0, len(text), decoder
+    if "shifted" in marks and is_shifted(text):
+        yield 0, len(text), rot47
 
 
-def _decoded(text: Normalised, depth: int, budget: list[int]) -> Iterator[Reading]:
+def _decoded(
+    text: Normalised, depth: int, budget: list[int], marks: Collection[str]
+) -> Iterator[Reading]:
     """What stands encoded in the text, and in what comes of that."""
     found: list[tuple[int, int, str]] = []
-    for start, end, decoder in _candidates(text.text):
+    for start, end, decoder in _candidates(text.text, marks):
         if budget[0] <= 0 or end - start > budget[1]:
             break
         new = decoder(text.text[start:end])
@@ -260,4 +268,4 @@ def _decoded(text: Normalised, depth: int, budget: list[int]) -> Iterator[Readin
         lower = Normalised(flat.text, (where,) * len(flat.text))
         yield Reading(lower, obscured=True, decoded=True, cased=decoded)
         if depth > 1:
-            yield from _decoded(decoded, depth - 1, budget)
+            yield from _decoded(decoded, depth - 1, budget, hints(new, flat.text))

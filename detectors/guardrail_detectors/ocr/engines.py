@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from guardrail.errors import MissingExtra, NotRun
 from guardrail_detectors.ocr.weights import without_denormals
+from guardrail_detectors.sessions import session
 
 if TYPE_CHECKING:
     import numpy as np
+    from onnxruntime import InferenceSession
 
     Array = np.ndarray[Any, Any]
 
@@ -76,28 +78,19 @@ def finder_input(picture: Array) -> Array:
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
-def session(model: Path, threads: int) -> Any:
-    """An onnxruntime session that does not spin and whose memory does not grow with shapes."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+def opened(model: Path, threads: int) -> InferenceSession:
+    """A session with the weights of a file. Raises NotRun where it has none."""
     try:
-        data = without_denormals(model)
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return session(without_denormals(model), threads, arena=False)
     except Exception as error:
         raise NotRun(f"the model {model.name} cannot be loaded ({type(error).__name__})") from None
 
 
 class _Rapid:
     def __init__(self, threads: int) -> None:
-        self._finder = session(models_folder() / DETECTOR, threads)
-        self._reader = session(models_folder() / RECOGNISER, threads)
-        self._skimmer = session(EIGHT_BIT / RECOGNISER, threads)
+        self._finder = opened(models_folder() / DETECTOR, threads)
+        self._reader = opened(models_folder() / RECOGNISER, threads)
+        self._skimmer = opened(EIGHT_BIT / RECOGNISER, threads)
         kept = self._reader.get_modelmeta().custom_metadata_map["character"].splitlines()
         self._characters = ["", *kept, " "]
 
@@ -180,7 +173,7 @@ def _paddle_folders() -> dict[str, Path]:
     import yaml
 
     base = Path(tempfile.mkdtemp(prefix="guardrail-ocr-"))
-    reader = session(models_folder() / RECOGNISER, 1)
+    reader = opened(models_folder() / RECOGNISER, 1)
     characters = reader.get_modelmeta().custom_metadata_map["character"]
     forms: dict[str, tuple[str, dict[str, Any]]] = {
         "det": (DETECTOR, _detection_form()),

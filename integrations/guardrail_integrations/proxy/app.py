@@ -257,13 +257,10 @@ class Proxy:
             refusal.code != "overloaded" if call is None else handling.over is None
         ):
             refusal = handling.refusal = named(refusal)
-        if exchange.finished:
+        if exchange.finished or (call is not None and call.ends(refusal)):
             return
         if exchange.begun:
-            if call is not None and call.streaming is not None:
-                call.streaming.fail(refusal)
-            else:
-                exchange.abort()
+            exchange.abort()
             return
         write = surface.error if surface is not None else openai_error
         body = write(refusal)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from guardrail.hosting import (
     begin,
 )
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
+from guardrail_integrations.proxy.file_ids import uploaded
 from guardrail_integrations.proxy.forward import pass_back, target_of, upstream_headers
 from guardrail_integrations.proxy.found import Found, Remote, Unscreenable, media_type
 from guardrail_integrations.proxy.headers import (
@@ -41,7 +41,7 @@ from guardrail_integrations.proxy.headers import (
 )
 from guardrail_integrations.proxy.interfaces import Buffer, Headers, Request, Response
 from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
-from guardrail_integrations.proxy.noted import FILE_IDS, Note, blocked, with_notes
+from guardrail_integrations.proxy.noted import Note, blocked, with_notes
 from guardrail_integrations.proxy.prepare import Prepared, weighed
 from guardrail_integrations.proxy.refusals import (
     Refused,
@@ -57,9 +57,8 @@ if TYPE_CHECKING:
     from guardrail_integrations.proxy.app import Proxy, Rules
     from guardrail_integrations.proxy.handling import Handling
     from guardrail_integrations.proxy.interfaces import Upstream
-    from guardrail_integrations.proxy.surface import Surface
+    from guardrail_integrations.proxy.surface import Refusal, Surface
 
-_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _LENGTH = frozenset((b"content-length",))
 _UNREAD = Reply()
 NOTHING_PREPARED = Prepared()
@@ -127,8 +126,12 @@ class GuardedCall(AsyncCaller):
                     await self.exchange.drain()
         assert self.outcome is not None, "a flow ends with its outcome"
         if self.outcome.stopped:
-            self._refuse(self.outcome)
-        elif self.streaming is not None:
+            if len(self.verdicts) == 1:
+                self.streaming = None  # with overlap one may have begun, which is no answer
+                self.handling.streams = False
+            refusal = refusal_of(self.outcome, self.found.model or "")
+            raise Refused(refusal, self.verdict_headers())
+        if self.streaming is not None:
             self.streaming.finish()
         elif self.response is not None and self.answer is None:
             await self._pass_back(self.response)
@@ -201,33 +204,8 @@ class GuardedCall(AsyncCaller):
 
     async def file(self, remote: Remote) -> bytes:
         """An uploaded file, from the upstream's files API and with the client's own key."""
-        headers = without(
-            upstream_headers(self.exchange, self.target),
-            b"content-length",
-            b"content-type",
-            b"content-encoding",
-            b"accept-encoding",
-        )
-        identity = remote.address
-        if not _FILE_ID.fullmatch(identity):
-            message = f"{remote.name}: not a file id."
-            raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
-        path = self.target.prefix.removesuffix(b"/v1") + b"/v1/files/%b/content"
-        request = Request(b"GET", path % identity.encode(), headers)
-        response = await self.upstream.send(request)
-        try:
-            if response.status != 200:
-                message = (
-                    f"{remote.name}: the upstream does not hand this file out; send its bytes."
-                )
-                raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
-            limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
-            pieces: list[bytes] = []
-            while sum(map(len, pieces)) <= limit and (piece := await response.read()):
-                pieces.append(piece)
-            return b"".join(pieces)
-        finally:
-            response.close()
+        limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
+        return await uploaded(remote, self.exchange, self.target, self.upstream, limit)
 
     async def _changes(self, changed: Mapping[str, Part]) -> Mapping[Path, Any]:
         if self.found.files:  # a PDF is written anew, which takes a while
@@ -335,13 +313,10 @@ class GuardedCall(AsyncCaller):
         headers += self.verdict_headers()
         self.exchange.answer(response.status, headers, body, reason=response.reason)
 
-    def _refuse(self, outcome: Outcome) -> None:
-        refusal = refusal_of(outcome, self.found.model or "")
-        if self.streaming is not None and refusal.status == 400:
-            self.streaming.refuse(refusal)
-            self.handling.code = refusal.code
-            return
-        raise Refused(refusal, self.verdict_headers())
+    def ends(self, refusal: Refusal) -> bool:
+        """End the stream with a refusal; False where there is none, or still time for an answer
+        of another kind."""
+        return self.streaming is not None and self.streaming.ends(refusal)
 
     def verdict_headers(self) -> Headers:
         """What the client is told of a call that goes on, where the policy tells it."""

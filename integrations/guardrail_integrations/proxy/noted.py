@@ -56,7 +56,8 @@ def with_notes(record: Record, notes: Sequence[Note]) -> Record:
             reason = f"{result.rule}: {result.reason}"
             verdict = replace(verdict, action=result.action, reason=reason)
         stages[at] = replace(stage, verdict=verdict)
-        record = replace(record, stages=tuple(stages))
+        error = None if result.action.stops else record.error  # a block is no failure
+        record = replace(record, stages=tuple(stages), error=error)
     return record
 
 

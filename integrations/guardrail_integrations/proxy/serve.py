@@ -72,11 +72,15 @@ def serving(
     return Server(proxy, Listener(proxy.handle, settings.clock))
 
 
+def tls_of(target: Target) -> ssl.SSLContext | None:
+    """TLS towards an upstream, where it is spoken. Raises ValueError."""
+    if not target.url.startswith("https:"):
+        return None
+    return client_tls(target.ca, target.certificate, target.certificate_key)
+
+
 def _upstream(target: Target) -> HttpUpstream:
-    tls = None
-    if target.url.startswith("https:"):
-        tls = client_tls(target.ca, target.certificate, target.certificate_key)
-    return HttpUpstream(target.url, tls=tls, timeouts=target.timeouts)
+    return HttpUpstream(target.url, tls=tls_of(target), timeouts=target.timeouts)
 
 
 def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:

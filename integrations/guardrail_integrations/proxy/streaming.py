@@ -134,16 +134,15 @@ class Streaming:
         self.write(self._sse.end())
         self._exchange.finish()
 
-    def refuse(self, refusal: Refusal) -> None:
-        """End it in place of the rest of the answer."""
-        self.write(b"".join(self._stream.refused(refusal)))
+    def ends(self, refusal: Refusal) -> bool:
+        """End it with a refusal: with the mark of the API's own filters where the policy stopped
+        it, else with an error. False where there is still time for an answer of another kind."""
+        if not self._exchange.begun and refusal.status != 400:
+            return False
+        write = self._stream.refused if refusal.status == 400 else self._stream.failed
+        self.write(b"".join(write(refusal)))
         self._exchange.finish()
-
-    def fail(self, refusal: Refusal) -> None:
-        """End it with an error."""
-        for event in self._stream.failed(refusal):
-            self._exchange.write(event)
-        self._exchange.finish()
+        return True
 
 
 def _told_by(events: Sequence[bytes], stream: Stream) -> Delta:

@@ -27,9 +27,10 @@ from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.interfaces import Access, Observer
 from guardrail_integrations.proxy.metrics import SHARED, Metrics
-from guardrail_integrations.proxy.serve import Server, bound, serving
+from guardrail_integrations.proxy.serve import Server, bound, serving, tls_of
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.tracing import export_traces
+from guardrail_integrations.proxy.upstream import over_http, show
 
 _log = logging.getLogger("guardrail.proxy")
 
@@ -84,14 +85,14 @@ class Options:
         return Settings.of(str(self.upstream))
 
     def tls(self) -> ssl.SSLContext | None:
-        """TLS towards clients, where a certificate is given."""
+        """TLS towards clients, where a certificate is given. Raises ValueError."""
         if self.certificate is None:
+            if self.key is not None:
+                raise ValueError("--tls-key: it needs --tls-cert beside it")
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(self.certificate, self.key)
-        return context
+        show(context, self.certificate, self.key)
+        return over_http(context)
 
 
 @functools.cache
@@ -133,10 +134,11 @@ class AccessLog:
 def serve_forever(options: Options) -> str:
     """Serve until a signal ends it. The answer says what was wrong with the options, if it was."""
     try:
-        options.settings()
+        for target in options.settings().targets.values():
+            tls_of(target)
         options.tls()
         options.guard()
-    except (GuardrailError, ValueError, OSError, ssl.SSLError) as error:
+    except (GuardrailError, ValueError, OSError) as error:
         return str(error)
     try:
         sock = bound(options.host, options.port, shared=options.workers > 1)
@@ -146,7 +148,8 @@ def serve_forever(options: Options) -> str:
     with sock:
         port = int(sock.getsockname()[1])
         scheme = "http" if options.certificate is None else "https"
-        _log.info("guardrail serves on %s://%s:%d", scheme, options.host, port)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        _log.info("guardrail serves on %s://%s:%d", scheme, host, port)
         if options.workers == 1:
             _run(options, sock)
         else:

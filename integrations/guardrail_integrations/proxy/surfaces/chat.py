@@ -25,7 +25,7 @@ CONTROL = frozenset(
     prompt_cache_retention verbosity store""".split()
 )
 _MESSAGE = frozenset(("role", "content", "tool_calls", "function_call", "tool_call_id", "audio"))
-_ROLES: Mapping[Any, Role] = {
+ROLES: Mapping[Any, Role] = {
     "system": "system",
     "developer": "system",
     "assistant": "assistant",
@@ -51,7 +51,7 @@ def _message(message: Any, path: Path, found: Found) -> None:
         found.rest(message, path)
         return
     given = message.get("role")
-    role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
+    role: Role = ROLES.get(given, "user") if isinstance(given, str) else "user"
     source = "tool" if role == "tool" else "typed"
     content = message.get("content")
     if isinstance(content, list):

@@ -6,9 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from guardrail.hosting import Delta, Role
-from guardrail_integrations.proxy.found import Found, Remote, Unscreenable, encoded, name_of
+from guardrail_integrations.proxy.found import (
+    Found,
+    Remote,
+    Unscreenable,
+    encoded,
+    media_type,
+    name_of,
+)
 from guardrail_integrations.proxy.json_body import Path
-from guardrail_integrations.proxy.streamed import Piece, exchanged, strings
+from guardrail_integrations.proxy.streamed import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
@@ -26,6 +33,7 @@ _LABELS = frozenset(
     """type id name tool_use_id cache_control signature data encrypted_content encrypted_index
     file_id media_type index caller""".split()
 )
+_SHOWN: Path = ("content_block", "source", "data")  # where an event has a picture
 
 
 def read(root: Any, found: Found) -> None:
@@ -131,10 +139,35 @@ def answer(root: Any, found: Found) -> None:
     content = root.get("content")
     for index, block in enumerate(content if isinstance(content, list) else ()):
         path: Path = ("content", index)
-        if isinstance(block, dict):
-            found.others(block, _LABELS, path, "assistant", "model")
-        else:
+        if not isinstance(block, dict):
             found.rest(block, path, "assistant", "model")
+        elif (medium := _medium(block)) is not None:
+            found.skip(medium, path)
+        elif _shows(block):
+            source, inner = block["source"], (*path, "source")
+            typed: Path | None = (*inner, "media_type") if "media_type" in source else None
+            found.picture_base64(source["data"], (*inner, "data"), typed, "assistant", "model")
+            found.others(block, _LABELS | {"source"}, path, "assistant", "model")
+        else:
+            found.others(block, _LABELS, path, "assistant", "model")
+
+
+def _medium(block: Any) -> Unscreenable | None:
+    """What of a block of an answer no check can look at."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    media: tuple[Unscreenable, ...] = ("audio", "video")
+    return next((medium for medium in media if medium == kind), None)
+
+
+def _shows(block: Any) -> bool:
+    """Whether a block of an answer is a picture. Claude makes none; gateways to others may."""
+    source = block.get("source") if isinstance(block, dict) else None
+    return (
+        isinstance(source, dict)
+        and block.get("type") == "image"
+        and source.get("type") == "base64"
+        and isinstance(source.get("data"), str)
+    )
 
 
 class MessageStream:
@@ -157,8 +190,14 @@ class MessageStream:
         ended = data.get("delta")
         reason = ended.get("stop_reason") if isinstance(ended, dict) else None
         model, identity = about.get("model"), about.get("id")
+        block = data.get("content_block")
+        medium = _medium(block)
+        if medium is not None:
+            self.unheard.append((medium, f"content/{data.get('index', 0)}"))
+        pieces = _pieces(data) if medium is None else ()
+        texts, pictures = told(pieces, self.unheard, frozenset((_SHOWN,) if _shows(block) else ()))
         return Delta(
-            tuple((key, text) for key, _, text in _pieces(data)),
+            texts,
             usage_from(data.get("usage") or about.get("usage")),
             reason if isinstance(reason, str) else None,
             model if isinstance(model, str) else None,
@@ -166,6 +205,7 @@ class MessageStream:
             (f"content/{data.get('index', 0)}/*",)
             if data.get("type") == "content_block_stop"
             else (),
+            pictures,
         )
 
     def sent(self, data: Any) -> None:
@@ -180,7 +220,11 @@ class MessageStream:
 
     def rewrite(self, data: Any, new: Mapping[str, str | bytes]) -> Mapping[Path, Any]:
         """See surface.Stream."""
-        return dict(exchanged(_pieces(data), new))
+        changes: dict[Path, Any] = dict(exchanged(_pieces(data), new))
+        shown = next((said for said in new.values() if isinstance(said, bytes)), None)
+        if _SHOWN in changes and shown is not None:
+            changes[(*_SHOWN[:-1], "media_type")] = media_type(shown)
+        return changes
 
     def refused(self, refusal: Refusal) -> Iterator[bytes]:
         """The turn ends with the stop reason `refusal`."""

@@ -16,7 +16,7 @@ from guardrail_integrations.proxy.surface import (
     sse,
     usage_from,
 )
-from guardrail_integrations.proxy.surfaces.chat import file
+from guardrail_integrations.proxy.surfaces.chat import ROLES, file
 
 _CONTROL = frozenset(
     """model stream stream_options tool_choice metadata service_tier user safety_identifier
@@ -28,12 +28,6 @@ _LABELS = frozenset(
     """type id role status call_id name index encrypted_content file_id container_id created_by
     server_label phase logprobs annotations namespace""".split()
 )
-_ROLES: Mapping[Any, Role] = {
-    "system": "system",
-    "developer": "system",
-    "assistant": "assistant",
-    "tool": "tool",
-}
 
 
 def read(root: Any, found: Found) -> None:
@@ -67,7 +61,7 @@ def _item(item: Any, path: Path, found: Found) -> None:
     kind = item.get("type", "message")
     if kind == "message":
         given = item.get("role")
-        role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
+        role: Role = ROLES.get(given, "user") if isinstance(given, str) else "user"
         source = "tool" if role == "tool" else "typed"
         found.content(item.get("content"), (*path, "content"), role, source, _block)
         found.others(item, _LABELS | {"content"}, path, role, source)
