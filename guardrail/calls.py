@@ -12,8 +12,7 @@ from guardrail.content import Call, Context, Part, Reply
 from guardrail.drive import NOTHING, OPENED, AsyncCaller, Caller, arun, run
 from guardrail.errors import Blocked, ReviewRequired
 from guardrail.flow import Outcome, guarded
-from guardrail.record import Record
-from guardrail.steps import Release
+from guardrail.steps import Ended, Release
 from guardrail.stream import Delta
 from guardrail.telemetry import REQUEST_PARAMETERS
 from guardrail.verdict import Action, Verdict
@@ -83,8 +82,8 @@ class _FunctionCall:
         self.taken = 0
         self.typed = self._typed()
 
-    def emit(self, record: Record) -> None:
-        self.guard.emit(record, self.span)
+    def emit(self, call: Ended) -> None:
+        self.guard.emit(call.record, self.span)
 
     def _typed(self) -> TypedAnswer | None:
         if self.options.output is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from guardrail.content import Call, Image, Part, Text
@@ -34,7 +35,14 @@ class View:
     parts: tuple[Part, ...]
     call: Call | None = None
 
-    @property
+    @classmethod
+    def of_text(cls, stage: Stage, part: Text) -> View:
+        """A view of one text on its own, made in a fraction of the time."""
+        view = object.__new__(cls)
+        view.__dict__.update(stage=stage, parts=(part,), call=None, texts=(part,))
+        return view
+
+    @cached_property
     def texts(self) -> tuple[Text, ...]:
         """The text parts under test."""
         return tuple(part for part in self.parts if isinstance(part, Text))

@@ -21,12 +21,12 @@ from guardrail.detector import memory
 from guardrail.flow import Flow, Outcome
 from guardrail.policy import Failure
 from guardrail.pools import Pools, shared_pools
-from guardrail.record import Record
 from guardrail.steps import (
     Abandoned,
     Ask,
     Cancel,
     Emit,
+    Ended,
     Job,
     Next,
     Release,
@@ -80,11 +80,6 @@ class Runner:
         """The same without blocking the event loop."""
         import asyncio
 
-        async def done(future: Future[Any], left: float) -> bool:
-            if not future.done() and left > 0:
-                await asyncio.wait([asyncio.wrap_future(future)], timeout=left)
-            return future.done()
-
         if len(jobs) <= TURN:
             begun = [self._begin(job) for job in jobs]
         else:
@@ -103,9 +98,9 @@ class Runner:
                 results.append(flight)
                 continue
             # most end before they can be late, and then one wake-up is enough
-            in_time = await done(flight.result, job.timeout_s) or (
-                await done(flight.begun, _left(asked, START_S))
-                and await done(flight.result, _left(flight.begun.result(), job.timeout_s))
+            in_time = await _done(flight.result, job.timeout_s) or (
+                await _done(flight.begun, _left(asked, START_S))
+                and await _done(flight.result, _left(flight.begun.result(), job.timeout_s))
             )
             results.append(flight.result.result() if in_time else _late(job, flight))
         return tuple(results)
@@ -203,6 +198,32 @@ class _Flight:
         self.result.set_result(result)
 
 
+async def _done(future: Future[Any], left: float) -> bool:
+    """Whether a future of a worker is done, after waiting for it for at most so many seconds."""
+    if future.done() or left <= 0:
+        return future.done()
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def tell(_: Future[Any]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(wake)
+
+    future.add_done_callback(tell)
+    timer = loop.call_later(left, wake)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+    return future.done()
+
+
 def _left(since: float, seconds: float) -> float:
     return max(0.0, since + seconds - time.monotonic())
 
@@ -230,8 +251,8 @@ OPENED = object()  # yielded by the drivers once a stream is open, before any of
 class Caller:
     """The caller's side of a flow: where its record goes, and, for a whole call, its model."""
 
-    def emit(self, record: Record) -> None:
-        """Hand the record of the call on; called once."""
+    def emit(self, call: Ended) -> None:
+        """The call is over: hand its record on; called once."""
         raise TypeError("this call has no sink")
 
     def ask(self, changed: Mapping[str, Part]) -> Reply | None:
@@ -253,7 +274,7 @@ class Caller:
 class AsyncCaller:
     """The same on an event loop."""
 
-    def emit(self, record: Record) -> None:
+    def emit(self, call: Ended) -> None:
         """See Caller."""
         raise TypeError("this call has no sink")
 
@@ -263,6 +284,10 @@ class AsyncCaller:
 
     async def take(self) -> Delta | None:
         """See Caller."""
+        raise TypeError("this call has no stream")
+
+    async def pour(self) -> Reply:
+        """Hand on all of a stream that no rule reads, as it comes; gives what it told."""
         raise TypeError("this call has no stream")
 
     def release(self, step: Release) -> Any:
@@ -299,8 +324,8 @@ def run(flow: Flow, runner: Runner, caller: Caller) -> Generator[Any, None, Outc
                         answer = caller.take()
                     case Release():
                         yield caller.release(step)
-                    case Emit(record):
-                        caller.emit(record)
+                    case Emit(call):
+                        caller.emit(call)
             except Exception as error:
                 send = partial(flow.throw, error)
             except BaseException:
@@ -352,8 +377,8 @@ async def arun(
                         answer = await caller.take()
                     case Release():
                         yield caller.release(step)
-                    case Emit(record):
-                        caller.emit(record)
+                    case Emit(call):
+                        caller.emit(call)
             except Exception as error:
                 send = partial(flow.throw, error)
             except BaseException:
@@ -385,22 +410,22 @@ async def _cancelled(asking: asyncio.Future[Any] | None) -> None:
 
 
 class _Sink(Caller):
-    def __init__(self, deliver: Callable[[Record], None]) -> None:
+    def __init__(self, deliver: Callable[[Ended], None]) -> None:
         self._deliver = deliver
 
-    def emit(self, record: Record) -> None:
-        self._deliver(record)
+    def emit(self, call: Ended) -> None:
+        self._deliver(call)
 
 
 class _AsyncSink(AsyncCaller):
-    def __init__(self, deliver: Callable[[Record], None]) -> None:
+    def __init__(self, deliver: Callable[[Ended], None]) -> None:
         self._deliver = deliver
 
-    def emit(self, record: Record) -> None:
-        self._deliver(record)
+    def emit(self, call: Ended) -> None:
+        self._deliver(call)
 
 
-def play(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
+def play(flow: Flow, runner: Runner, emit: Callable[[Ended], None]) -> Outcome:
     """Play a flow that asks no model."""
     steps = run(flow, runner, _Sink(emit))
     while True:
@@ -410,7 +435,7 @@ def play(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
             return end.value  # type: ignore[no-any-return]
 
 
-async def aplay(flow: Flow, runner: Runner, emit: Callable[[Record], None]) -> Outcome:
+async def aplay(flow: Flow, runner: Runner, emit: Callable[[Ended], None]) -> Outcome:
     """The same on an event loop."""
     ended: list[Outcome] = []
     async for _ in arun(flow, runner, _AsyncSink(emit), ended.append):
@@ -423,7 +448,7 @@ def _abandon(flow: Flow, caller: Caller | AsyncCaller) -> None:
     try:
         step = flow.throw(Abandoned())
         if isinstance(step, Emit):
-            caller.emit(step.record)
+            caller.emit(step.call)
     except (Abandoned, StopIteration):
         return
     finally:

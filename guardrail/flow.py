@@ -14,22 +14,19 @@ A flow is a generator: it yields what it needs (see `steps`) and is sent the ans
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from guardrail.asking import asked_text, with_note
-from guardrail.content import Call, Content, Part, Reply, Usage
+from guardrail.book import Book, Decided
+from guardrail.content import Call, Content, Part, Reply
 from guardrail.detector import Stage
-from guardrail.harden import Hardened, harden
-from guardrail.ids import record_id
 from guardrail.plan import Pane, Plan
-from guardrail.policy import Failure, Mode
-from guardrail.record import Record, StageRecord
-from guardrail.screening import Screened, screen
-from guardrail.steps import Abandoned, Ask, Cancel, Emit, Next, Start, Step, Wait
-from guardrail.stream import Delta, Stream
+from guardrail.record import Record
+from guardrail.screening import Screened
+from guardrail.steps import Abandoned, Cancel, Emit, Next, Step
+from guardrail.stream import Stream
 from guardrail.verdict import Verdict
 from guardrail.watch import look
 
@@ -38,10 +35,15 @@ from guardrail.watch import look
 class Outcome:
     """How a call ended. `changed` holds the parts of the answer that were edited."""
 
-    record: Record
+    book: Book = field(repr=False)
     verdict: Verdict
     content: Content = Content()
     changed: Mapping[str, Part] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Record:
+        """The record of the call."""
+        return self.book.record
 
     @property
     def stopped(self) -> bool:
@@ -50,12 +52,21 @@ class Outcome:
 
 
 Flow = Generator[Step, Any, Outcome]
-Decided = Callable[[StageRecord], None]
 
 
 def guarded(plan: Plan, call: Call, decided: Decided | None = None) -> Flow:
-    """A whole call: screen, ask, check, record. `decided` is told of each stage as it ends."""
-    return _recorded(_Book(plan, call, decided), _guarded)
+    """A whole call: screen, ask, check, record. `decided` is told of the verdict on each stage."""
+    return whole(Book(plan, call, decided))
+
+
+def whole(book: Book) -> Flow:
+    """The same with a book that was begun."""
+    return _recorded(book, _guarded(book))
+
+
+def answered(book: Book, reply: Reply | None) -> Flow:
+    """The rest of a call that has been asked as it is, from its answer on."""
+    return _recorded(book, _checked(book, reply, None))
 
 
 def screened_only(
@@ -63,25 +74,22 @@ def screened_only(
 ) -> Flow:
     """One stage on its own, without a model. `thorough` runs every check, whatever was found."""
 
-    def steps(book: _Book) -> Generator[Step, Any, Screened]:
-        return (yield from book.screen(stage, content, thorough=thorough))
-
-    return _recorded(_Book(plan, call), steps)
+    book = Book(plan, call)
+    return _recorded(book, book.screen(stage, content, thorough=thorough))
 
 
-def _recorded(book: _Book, steps: Callable[[_Book], Generator[Step, Any, Screened]]) -> Flow:
+def _recorded(book: Book, steps: Generator[Step, Any, Screened]) -> Flow:
     """Emit the record however the call ends."""
     try:
-        last = yield from steps(book)
+        last = yield from steps
     except Exception as error:
-        yield Emit(book.record(type(error).__name__))
+        yield Emit(book.end(type(error).__name__))
         raise
-    record = book.record()
-    yield Emit(record)
-    return Outcome(record, last.verdict, last.content, last.changed)
+    yield Emit(book.end())
+    return Outcome(book, last.verdict, last.content, last.changed)
 
 
-def _guarded(book: _Book) -> Generator[Step, Any, Screened]:
+def _guarded(book: Book) -> Generator[Step, Any, Screened]:
     if overlaps := book.plan.policy.overlap:
         yield from book.start()
     screened = yield from book.screen(Stage.INPUT, book.call.content)
@@ -97,17 +105,20 @@ def _guarded(book: _Book) -> Generator[Step, Any, Screened]:
         else:
             reply = yield from book.ask(changed)
         asked = None if prompt is None else len(book.asks) - 1
-        if reply is None:
-            checked = yield from _streamed(book, asked)
-        else:
-            checked = yield from book.screen(Stage.OUTPUT, reply.content, asked=asked)
+        checked = yield from _checked(book, reply, asked)
         if prompt is None or not checked.verdict.ask_again:
             return checked
         note = with_note(prompt, checked.verdict, checked.content)
         changed[prompt.name] = replace(prompt, text=note)
 
 
-def _streamed(book: _Book, asked: int | None) -> Generator[Step, Any, Screened]:
+def _checked(book: Book, reply: Reply | None, asked: int | None) -> Generator[Step, Any, Screened]:
+    if reply is None:
+        return (yield from _streamed(book, asked))
+    return (yield from book.screen(Stage.OUTPUT, reply.content, asked=asked))
+
+
+def _streamed(book: Book, asked: int | None) -> Generator[Step, Any, Screened]:
     """The answer comes in chunks; in the end all of it is checked as one that came at once."""
     panes = book.plan.panes(book.call.context)
     before = max((pane.before for pane in panes), default=0)
@@ -135,7 +146,7 @@ def _streamed(book: _Book, asked: int | None) -> Generator[Step, Any, Screened]:
 
 
 def _heard(
-    book: _Book, stream: Stream, panes: Sequence[Pane]
+    book: Book, stream: Stream, panes: Sequence[Pane]
 ) -> Generator[Step, Any, Verdict | None]:
     """Take the chunks. Each leaves as soon as the rules that may stop or change it have seen as
     much around it as they need. The verdict is that of such a rule, once it stops the stream."""
@@ -153,114 +164,3 @@ def _heard(
         yield from stream.ready()
     book.cut_off = False
     return None
-
-
-class _Book:
-    """Keeps the times and facts of a call and closes them into its record."""
-
-    def __init__(self, plan: Plan, call: Call, decided: Decided | None = None) -> None:
-        self.plan, self.call, self.decided = plan, call, decided
-        self.id = record_id()
-        self.started = time.time_ns()
-        self.stages: list[StageRecord] = []
-        self.asks: list[tuple[int, int]] = []
-        self.heard = Reply()
-        self.spent = Usage()
-        self.cut_off = False
-        self.hardened: Hardened | None = None
-
-    def screen(
-        self,
-        stage: Stage,
-        content: Content,
-        failures: Sequence[Failure] = (),
-        *,
-        thorough: bool = False,
-        asked: int | None = None,
-        stopped: Verdict | None = None,
-    ) -> Generator[Step, Any, Screened]:
-        screened = yield from screen(
-            self.plan, stage, self.call, content, failures, thorough=thorough, asked=asked
-        )
-        if stopped is not None and not screened.verdict.action.stops:
-            record = replace(screened.record, verdict=stopped)
-            screened = Screened(record, screened.content)
-        self.stages.append(screened.record)
-        if self.decided is not None:
-            self.decided(screened.record)
-        return screened
-
-    def harden(self, screened: Screened) -> tuple[Content, dict[str, Part]]:
-        """What the model is asked, with untrusted parts marked, and all parts that changed."""
-        policy, changed = self.plan.policy, dict(screened.changed)
-        if policy.trust is None or not policy.scope.covers(self.call.context):
-            return screened.content, changed
-        done = harden(policy.trust, screened.content)
-        if done is not None:
-            self.hardened, marked = done
-            if policy.mode is Mode.ENFORCE:
-                changed |= marked
-                place = self.hardened.note_in
-                if policy.trust.canary and place is not None:  # checks of the answer look for it
-                    told = self.call.content.replace({place: marked[place]})
-                    self.call = replace(self.call, content=told)
-            else:
-                self.hardened = replace(self.hardened, applied=False)
-        return screened.content.replace(changed), changed
-
-    def ask(self, changed: Mapping[str, Part]) -> Generator[Step, Any, Reply | None]:
-        self._asking()
-        return self._replied((yield Ask(dict(changed))))
-
-    def start(self) -> Generator[Step, Any, None]:
-        self._asking()
-        yield Start()
-
-    def wait(self) -> Generator[Step, Any, Reply | None]:
-        return self._replied((yield Wait()))
-
-    def _asking(self) -> None:
-        self.spent, self.heard = self.spent + self.heard.usage, Reply()
-        self.asks.append((time.time_ns(), time.time_ns()))
-
-    def _replied(self, reply: Reply | None) -> Reply | None:
-        self._answered()
-        self.heard = reply or Reply()
-        return reply
-
-    def _answered(self) -> None:
-        self.asks[-1] = self.asks[-1][0], time.time_ns()
-
-    def hear(self, delta: Delta) -> None:
-        """Keep what a chunk tells of usage and the end of the answer."""
-        self._answered()
-        heard = self.heard
-        self.heard = Reply(
-            usage=heard.usage.updated(delta.usage),
-            finish_reason=delta.finish_reason or heard.finish_reason,
-            model=delta.model or heard.model,
-            response_id=delta.response_id or heard.response_id,
-        )
-
-    def record(self, error: str | None = None) -> Record:
-        policy = self.plan.policy
-        return Record(
-            id=self.id,
-            policy_id=policy.id,
-            policy_version=policy.version,
-            policy_digest=policy.digest,
-            policy_file=policy.file,
-            context=self.call.context,
-            started_ns=self.started,
-            ended_ns=time.time_ns(),
-            stages=tuple(self.stages),
-            asks=tuple(self.asks),
-            usage=self.spent + self.heard.usage,
-            finish_reason=self.heard.finish_reason,
-            response_model=self.heard.model,
-            response_id=self.heard.response_id,
-            cut_off=self.cut_off,
-            hardened=self.hardened,
-            error=error,
-            lines=self.plan.lines,
-        )

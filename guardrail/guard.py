@@ -21,6 +21,7 @@ from guardrail.policy import LIMITS_RULE, Policy, Rule
 from guardrail.pools import Pools
 from guardrail.rates import Rates
 from guardrail.record import Record, Sink
+from guardrail.steps import Ended
 from guardrail.telemetry import Telemetry
 from guardrail.verdict import Action, Finding, Verdict
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _log = logging.getLogger("guardrail")
+_UNDELIVERED = "a record was not delivered: %s"
 
 
 @dataclass(frozen=True)
@@ -274,23 +276,26 @@ class Guard:
                     "alert: rule %s hit %.1f%% of its last %d results, over %.1f%%",
                     *(rate.rule, 100 * rate.share, rate.count, 100 * rate.over),
                 )
-        deliveries: list[Callable[[], None]] = [
-            functools.partial(self.telemetry.finish, span, record, rates),
-            *(functools.partial(sink, record) for sink in self.sinks),
-        ]
-        for deliver in deliveries:
+        try:
+            self.telemetry.finish(span, record, rates)
+        except Exception as error:
+            _log.warning(_UNDELIVERED, type(error).__name__)
+        for sink in self.sinks:
             try:
-                deliver()
+                sink(record)
             except Exception as error:
-                _log.warning("a record was not delivered: %s", type(error).__name__)
+                _log.warning(_UNDELIVERED, type(error).__name__)
+
+    def _emitting(self, span: Span | None) -> Callable[[Ended], None]:
+        return lambda call: self.emit(call.record, span)
 
     def _play(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Screening:
-        emit = functools.partial(self.emit, span=self.telemetry.start(call))
+        emit = self._emitting(self.telemetry.start(call))
         outcome = play(self._flow(call, stage, content, thorough), self.runner, emit)
         return Screening(outcome.verdict, outcome.content, outcome.record)
 
     async def _aplay(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Screening:
-        emit = functools.partial(self.emit, span=self.telemetry.start(call))
+        emit = self._emitting(self.telemetry.start(call))
         outcome = await aplay(self._flow(call, stage, content, thorough), self.runner, emit)
         return Screening(outcome.verdict, outcome.content, outcome.record)
 

@@ -1,17 +1,19 @@
 """Public names for those who host guarded calls themselves, such as servers and gateways.
 
-A host reads a call into a `Call`, plays `guarded(guard.plan, call)` through `arun` with an
-`AsyncCaller` of its own, which knows the model, and hands out what the flow releases.
+A host reads a call into a `Call`, opens a `Book(guard.plan, call)` for it, plays that with `begin`
+and an `AsyncCaller` of its own, which knows the model, and hands out what is released.
 """
 
+from guardrail.book import Book
 from guardrail.content import Call, Content, Context, Image, Part, Reply, Role, Text, Usage
 from guardrail.detector import Stage
-from guardrail.drive import OPENED, AsyncCaller, aplay, arun
-from guardrail.flow import Outcome, guarded, screened_only
+from guardrail.drive import OPENED, AsyncCaller, aplay
+from guardrail.flow import Outcome, screened_only
 from guardrail.pdf import is_pdf, of_pictures, read_pdf
 from guardrail.policy import LIMITS_RULE, Mode
 from guardrail.record import Record, StageRecord, finding_dict
-from guardrail.steps import Release
+from guardrail.short import begin
+from guardrail.steps import Ended, Release
 from guardrail.stream import Delta
 from guardrail.verdict import Action, RuleResult, Status, Verdict
 
@@ -20,10 +22,12 @@ __all__ = [
     "OPENED",
     "Action",
     "AsyncCaller",
+    "Book",
     "Call",
     "Content",
     "Context",
     "Delta",
+    "Ended",
     "Image",
     "Mode",
     "Outcome",
@@ -40,9 +44,8 @@ __all__ = [
     "Usage",
     "Verdict",
     "aplay",
-    "arun",
+    "begin",
     "finding_dict",
-    "guarded",
     "is_pdf",
     "of_pictures",
     "read_pdf",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from guardrail.cache import Digester
 from guardrail.content import Context, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Stage, Window
 from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, decide
-from guardrail.verdict import RuleResult, Status, Verdict
+from guardrail.verdict import Finding, RuleResult, Status, Verdict
 
 MAX_KINDS = 1_000  # of parts, by role and source, whose rules are remembered
 
@@ -29,10 +29,14 @@ class Pane:
 
 @dataclass(frozen=True)
 class Glance:
-    """For texts that only inline checks look at: the rules of each, and the verdict where they
-    find nothing."""
+    """For parts that a glance may be enough for: the rules that look at each, whether these are
+    quick to run, and the verdict where nothing is found. With pictures among the parts, those that
+    are not quick may be known (`keeps`)."""
 
     rules: tuple[tuple[Rule, ...], ...]
+    quick: tuple[bool, ...]
+    keeps: bool
+    looking: frozenset[str]  # the rules that have something to look at
     verdict: Verdict
 
 
@@ -78,9 +82,19 @@ class Plan:
             )
             for extractor in policy.extractors
         }
+        self._everything = self.digester.of(
+            *(piece for rule in self.rules for piece in (rule.id, *sorted(rule.when), ":")),
+            *self.identity.values(),
+            "extract",
+            *self.extractor_identity.values(),
+        )
         self._looking_at: dict[_Kind, tuple[Rule, ...]] = {}
         self._glances: dict[tuple[_Kind, ...], Glance | None] = {}
         self.asks_again = any(rule.ask_again for rule in self.rules)
+        changes = policy.overlap or policy.trust is not None or self.asks_again
+        self.asks_at_once = not changes  # the model, where a glance finds nothing in the input
+        scopes = {scope for rule in self.rules for scope in rule.when}
+        self.reads_answers = any(scope.partition(".")[0] == "output" for scope in scopes)
         self.looks_at_calls = any(rule.detector.spec.scope != "part" for rule in self.rules)
         self._panes = panes_of(policy.holding())
         self._holds_pictures = bool(policy.holding_pictures())
@@ -100,7 +114,7 @@ class Plan:
         return rules
 
     def glance_of(self, parts: Sequence[Part]) -> Glance | None:
-        """What there is to look at in texts that only inline checks see; None for any others."""
+        """What there is to look at in parts that a glance may be enough for; None for others."""
         shape = tuple([_kind(part) for part in parts])
         if shape not in self._glances:
             glance = self._glance(parts)
@@ -110,15 +124,46 @@ class Plan:
         return self._glances[shape]
 
     def _glance(self, parts: Sequence[Part]) -> Glance | None:
-        if self.looks_at_calls or any(isinstance(part, Image) for part in parts):
+        policy = self.policy
+        pictures = [part for part in parts if isinstance(part, Image)]
+        changes = policy.reencodes is not None or policy.limits.max_visual_tokens is not None
+        if self.looks_at_calls or (pictures and changes):
             return None
         rules = tuple(self.looking_at(part) for part in parts)
-        looking = {rule.id: rule for of_one in rules for rule in of_one}
-        if not all(rule.detector.spec.inline for rule in looking.values()):
+        quick = tuple(
+            isinstance(part, Text) and all(rule.detector.spec.inline for rule in looking)
+            for part, looking in zip(parts, rules, strict=True)
+        )
+        if not (pictures or all(quick)):
             return None
-        observed = [Observed(rule, looked_at=rule.id in looking) for rule in self.rules]
+        looking = {rule.id for of_one in rules for rule in of_one}
+        for picture in pictures if policy.extractors else ():
+            looking |= {rule.id for rule in self.rules if rule.reads_pictures_of(picture)}
+        verdict = self._verdict(Stage.INPUT, looking, {})
+        return Glance(rules, quick, bool(pictures), frozenset(looking), verdict)
+
+    def verdict_on(
+        self, glance: Glance, stage: Stage, found: Iterable[tuple[str, Finding]]
+    ) -> Verdict:
+        """The verdict on parts of that kind in which rules found this."""
+        by_rule: dict[str, list[Finding]] = {}
+        for rule, finding in found:
+            by_rule.setdefault(rule, []).append(finding)
+        return self._verdict(stage, glance.looking, by_rule)
+
+    def _verdict(
+        self, stage: Stage, looking: Collection[str], found: Mapping[str, Sequence[Finding]]
+    ) -> Verdict:
+        observed = [
+            Observed(rule, tuple(found.get(rule.id, ())), looked_at=rule.id in looking)
+            for rule in self.rules
+        ]
         passed = RuleResult(LIMITS_RULE, Status.PASSED)
-        return Glance(rules, decide(self.policy, Stage.INPUT, observed, [passed]))
+        return decide(self.policy, stage, observed, [passed])
+
+    def key_of_kept(self, stage: Stage, part: Part) -> bytes:
+        """The cache key of all checks on a part, and on what is read in it."""
+        return self.key("kept", self._everything, stage, (part,))
 
     def digest(self, part: Text) -> str:
         """The keyed digest of a text that a record keeps."""

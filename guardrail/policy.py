@@ -264,6 +264,11 @@ class Policy:
         if self.overlap and self.reencode is not None:
             raise ValueError("overlap: reencode changes what is asked")
 
+    @cached_property
+    def watched(self) -> Mapping[str, Alert]:
+        """The rules whose rate of hits is watched."""
+        return {rule.id: rule.alert for rule in self.rules if rule.alert is not None}
+
     @property
     def reencodes(self) -> Reencode | None:
         """How pictures are encoded anew before the model sees them, where the policy acts."""

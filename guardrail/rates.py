@@ -36,7 +36,7 @@ class Rates:
 
     def observe(self, policy: Policy, record: Record) -> list[Rate]:
         """Take in a record; the rates of the watched rules that ran in it."""
-        watched = {rule.id: rule.alert for rule in policy.rules if rule.alert is not None}
+        watched = policy.watched
         if not watched:
             return []
         results = [result for stage in record.stages for result in stage.verdict.rules]

@@ -15,7 +15,7 @@ from typing import Any
 from guardrail.content import Call, Content, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Ignored, Stage, View
 from guardrail.edit import apply
-from guardrail.glance import INLINE_CHARS, glance
+from guardrail.glance import INLINE_CHARS
 from guardrail.jsontext import Unescaped, is_json, unescaped
 from guardrail.placing import as_read_from, placed
 from guardrail.plan import Plan
@@ -31,18 +31,18 @@ STOPPED = "the call had already stopped"
 OUT_OF_SCOPE = "the policy's scope does not cover this call"
 
 
+Found = dict[str, list[tuple[str, Finding]]]  # by the name of a part: rules and what they found
+
+
 @dataclass(slots=True)
 class Screened:
-    """A screened stage: its record, and the parts its edits change."""
+    """A screened stage: what was decided, and the parts its edits change. `found` holds what was
+    found in each part, and in what was read in it."""
 
-    record: StageRecord
+    verdict: Verdict
     content: Content
     changed: Mapping[str, Part] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> Verdict:
-        """The decision on the stage."""
-        return self.record.verdict
+    found: Found = field(default_factory=dict)
 
 
 def screen(
@@ -54,7 +54,7 @@ def screen(
     *,
     thorough: bool = False,
     asked: int | None = None,
-) -> Generator[Step, Any, Screened]:
+) -> Generator[Step, Any, tuple[Screened, StageRecord]]:
     """Look at the parts of one stage in waves, decide, and make the edits.
 
     `asked` is how often the model has been asked again, None where it cannot be.
@@ -66,12 +66,10 @@ def screen(
         )
         facts_of = tuple(_facts(plan, part, None) for part in content.parts)
         verdict = Verdict(rules=rules)
-        return Screened(StageRecord(stage, started, time.time_ns(), facts_of, (), verdict), content)
+        record = StageRecord(stage, started, time.time_ns(), facts_of, (), verdict)
+        return Screened(verdict, content), record
 
     broken = [*failures, *_over_limits(plan.policy, content)]
-    if not broken and (seen := glance(plan, stage, content.parts, started)) is not None:
-        return Screened(seen, content)
-
     room = Room(plan, stage, call, asked=asked)
     room.broken += broken
     pictures = list(content.images)
@@ -113,7 +111,7 @@ def screen(
             )
     parts = tuple(_facts(plan, part, room.pictures.get(part.name)) for part in content.parts)
     record = StageRecord(stage, started, time.time_ns(), parts, tuple(room.runs), verdict)
-    return Screened(record, content.replace(changed), changed)
+    return Screened(verdict, content.replace(changed), changed, room.found), record
 
 
 Use = tuple[Job, Callable[[Result], None]]
@@ -133,6 +131,7 @@ class Room:
         self.plan, self.stage, self.call, self.asked = plan, stage, call, asked
         self.rules = plan.rules if rules is None else rules
         self.findings: dict[str, list[Finding]] = {rule.id: [] for rule in self.rules}
+        self.found: Found = {}
         self.failures: dict[str, list[Failure]] = {rule.id: [] for rule in self.rules}
         self.looked_at: dict[str, int] = {rule.id: 0 for rule in self.rules}
         self.meant: dict[str, Unescaped] = {}
@@ -212,7 +211,11 @@ class Room:
         if result.failure is not None:
             self.failures[rule.id].append(result.failure)
             return
-        self.findings[rule.id] += [self._placed(finding, part) for finding in result.value]
+        found = [self._placed(finding, part) for finding in result.value]
+        self.findings[rule.id] += found
+        if found:
+            of_part = self.found.setdefault(part.name.partition("#")[0], [])
+            of_part += [(rule.id, finding) for finding in found]
 
     def whole_call(self, parts: Sequence[Part], *, keep: bool = True) -> list[Use]:
         """The detectors that look at all parts together, with the rest of the call beside."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from guardrail.content import Part
 from guardrail.errors import NotRun, PictureError
@@ -96,11 +96,28 @@ class Release:
     pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
+class Ended(Protocol):
+    """A call that is over. Its record is made where it is first asked for; `amend` adds what the
+    call's host decided."""
+
+    id: str
+    amend: Callable[[Record], Record] | None
+
+    @property
+    def record(self) -> Record:
+        """The record of the call."""
+
+
 @dataclass(slots=True)
 class Emit:
-    """The call is over: hand the record to the sinks."""
+    """The call is over: hand its record to the sinks."""
 
-    record: Record
+    call: Ended
+
+    @property
+    def record(self) -> Record:
+        """The record of the call."""
+        return self.call.record
 
 
 Step = Run | Ask | Start | Wait | Cancel | Next | Release | Emit

@@ -100,6 +100,8 @@ def _which(pairs: list[tuple[str, str]], ignore_case: bool) -> Callable[[bytes],
 
     def which(data: bytes) -> Iterable[int]:
         present = together.Match(data) or []
+        if len(present) == 1 and present[0] == always:
+            return ()
         if always not in present:  # then it ran out of memory
             return range(always)
         return sorted(place for place in present if place != always)

@@ -43,6 +43,13 @@ def test_one_that_was_seen_is_not_decoded_for_its_digest_and_size() -> None:
     assert "data" not in vars(again)
 
 
+def test_one_that_comes_often_is_compared_and_one_much_like_it_is_another() -> None:
+    pictures = Pictures()
+    for _ in range(3):
+        assert image(pictures, b"a" * 99 + b"x").data == b"a" * 99 + b"x"
+        assert image(pictures, b"a" * 99 + b"y").data == b"a" * 99 + b"y"
+
+
 def test_an_edited_one_is_another_picture() -> None:
     edited = replace(image(Pictures(), b"a picture"), data=b"covered")
     assert edited.data == b"covered"

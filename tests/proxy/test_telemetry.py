@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from guardrail import Detector, Finding, Guard, Spec, View
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.backlog import Backlog, Behind
+from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.interfaces import Access
 from guardrail_integrations.proxy.metrics import Metrics
 from guardrail_integrations.proxy.serve import bound, serving
@@ -64,7 +65,7 @@ async def test_metrics_count_what_happened() -> None:
         server = serving(
             guard,
             Settings.of(upstream.url),
-            observers=[Behind(metrics, backlog)],
+            observers=[metrics],
             endpoints={"/metrics": metrics.endpoint(backlog)},
         )
         server.proxy.backlog = backlog
@@ -294,11 +295,10 @@ class Stuck:
 
 def test_what_hangs_or_fails_holds_nothing_up() -> None:
     backlog, stuck = Backlog(capacity=10), Stuck()
-    observer = Behind(stuck, backlog)
     began = time.monotonic()
-    observer.began()
+    backlog.put(stuck.began)
     for _ in range(1_000):
-        observer.ended(access())
+        backlog.put(partial(stuck.ended, access()))
     assert time.monotonic() - began < 1
     assert backlog.dropped >= 980
     assert backlog.waiting <= 10

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
 from guardrail.detector import Detector, Spec, View
 from guardrail.verdict import Finding, Span
 from guardrail_detectors.secrets.formats import LABELS
+
+if TYPE_CHECKING:
+    from guardrail_detectors.secrets.scan import Hit
 
 VERSION = "2"
 WINDOW = 384  # the longest beginning that is not known for a secret yet
@@ -31,16 +38,22 @@ def secrets(*, kinds: list[str] | None = None) -> Detector:
     )
 
     def run(view: View) -> list[Finding]:
-        from guardrail_detectors.secrets.scan import find_secrets
-
+        find = _finder()
         return [
             Finding(spec.name, hit.label, hit.score, Span(part.name, hit.start, hit.end))
             for part in view.texts
-            for hit in find_secrets(part.text)
+            for hit in find(part.text)
             if hit.label in chosen
         ]
 
     return Detector(spec, run, _warm)
+
+
+@cache
+def _finder() -> Callable[[str], list[Hit]]:
+    from guardrail_detectors.secrets.scan import find_secrets
+
+    return find_secrets
 
 
 def _warm() -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -50,12 +50,18 @@ class Scanner:
         self.always = self.set.Add("")
         self.set.Compile()
 
-    def __call__(self, text: str) -> Iterator[Hit]:
+    def __call__(self, text: str) -> list[Hit]:
         """Every secret with its score, overlaps and all."""
         data = text.encode("utf-8", "replace")
         present = self.set.Match(data) or []
+        if len(present) == 1 and present[0] == self.always:
+            return []
         # Without the pattern that always matches, the set ran out of memory: try each alone.
-        for index in present if self.always in present else range(self.always):
+        which = present if self.always in present else range(self.always)
+        return list(self._hits(text, data, which))
+
+    def _hits(self, text: str, data: bytes, which: Iterable[int]) -> Iterator[Hit]:
+        for index in which:
             if index == self.always:
                 continue
             form, group, tail = self.formats[index], self.values[index], self.tails[index]
@@ -76,8 +82,11 @@ def scanner() -> Scanner:
 def find_secrets(text: str) -> list[Hit]:
     """The secrets in `text` by position, without overlaps: the surer, then the longer one stays."""
     plain: Plain = plain_text(text)
+    hits = scanner()(plain.text)
+    if not hits:
+        return []
     kept = without_overlaps(
-        scanner()(plain.text),
+        hits,
         rank=lambda hit: (-hit.score, hit.start - hit.end, hit.start),
         span=lambda hit: (hit.start, hit.end),
     )

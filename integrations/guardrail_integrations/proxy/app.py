@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from guardrail import ContentError, Context, Guard
@@ -16,6 +16,7 @@ from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchan
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.found import Found
 from guardrail_integrations.proxy.guarded import GuardedCall
+from guardrail_integrations.proxy.handling import Handling
 from guardrail_integrations.proxy.interfaces import (
     Access,
     Fetcher,
@@ -48,12 +49,11 @@ class Rules:
     """A guard as it stands until the next reload."""
 
     guard: Guard
-    reads_output: bool = field(init=False)
 
-    def __post_init__(self) -> None:
-        scopes = {scope for rule in self.guard.plan.rules for scope in rule.when}
-        reads = any(scope.partition(".")[0] == "output" for scope in scopes)
-        object.__setattr__(self, "reads_output", reads)
+    @property
+    def reads_output(self) -> bool:
+        """Whether any rule looks at answers."""
+        return self.guard.plan.reads_answers
 
 
 class Proxy:
@@ -80,63 +80,54 @@ class Proxy:
         self.readiness = Readiness()
         self._route = lru_cache(MAX_ROUTES)(self._find_route)
         self.pictures = Pictures()
-        self._codes: dict[int, str] = {}
-        self._refused: dict[int, Refusal] = {}
-        self._calls: dict[int, GuardedCall] = {}
 
     def reload(self, guard: Guard) -> None:
         """Requests from now on fall under this guard; those under way keep theirs."""
         self.rules = Rules(guard)
 
-    def note(self, exchange: Exchange, code: str) -> None:
-        """Remember why an exchange ended as it did, for its access record."""
-        self._codes[id(exchange)] = code
-
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
-        started = time.time_ns()
         for observer in self.observers:
             observer.began()
         surface = None if exchange.method in _SAFE else surface_of(exchange.path)
+        handling = Handling(exchange, surface, self.rules.guard, time.time_ns())
         self.under_way += 1
         try:
             try:
-                await self._handle(exchange, surface)
+                await self._handle(handling)
             except Refused as end:
-                self._refuse(exchange, surface, end.refusal, end.headers)
+                self._refuse(handling, end.refusal, end.headers)
             except UpstreamError as error:
                 status = _FAULT_STATUS[error.fault]
                 message = f"The upstream gave no answer: {error}."
-                self._refuse(exchange, surface, Refusal(status, f"upstream_{error.fault}", message))
+                self._refuse(handling, Refusal(status, f"upstream_{error.fault}", message))
             except BodyTooLarge:
                 limit = self.settings.max_body >> 20
                 message = f"The body is over the limit of {limit} MiB."
-                self._refuse(
-                    exchange, surface, Refusal(413, "body_too_large", message, rule=LIMITS_RULE)
-                )
+                refusal = Refusal(413, "body_too_large", message, rule=LIMITS_RULE)
+                self._refuse(handling, refusal)
             except BodyLost as error:
                 late = error.status == 408
                 message = "The body took too long." if late else "The body is not valid HTTP/1.1."
-                self._refuse(
-                    exchange, surface, Refusal(error.status, "bad_body", message, rule=MALFORMED)
-                )
+                self._refuse(handling, Refusal(error.status, "bad_body", message, rule=MALFORMED))
             except Exception as error:
                 _log.error("a request failed: %s", type(error).__name__)
                 message = "The proxy failed to handle this request."
-                self._refuse(exchange, surface, Refusal(500, "internal_error", message))
+                self._refuse(handling, Refusal(500, "internal_error", message))
         finally:
             self.under_way -= 1
-            self._ended(exchange, surface, started)
+            self._ended(handling)
 
-    async def _handle(self, exchange: Exchange, surface: Surface | None) -> None:
+    async def _handle(self, handling: Handling) -> None:
+        exchange = handling.exchange
         endpoint = self.endpoints.get(exchange.path)
         if endpoint is not None:
             await endpoint(self, exchange)
             return
         if self.draining or self.under_way > self.settings.concurrent:
             raise refused(503, "overloaded", "Too many requests are under way.")
-        if surface is not None:
-            await self._guarded(exchange, surface)
+        if handling.surface is not None:
+            await self._guarded(handling, handling.surface)
         elif self.rules.guard.policy.proxy.other_paths == "refuse":
             raise refused(404, "unknown_path", "This path is not served here.")
         else:
@@ -154,8 +145,8 @@ class Proxy:
         finally:
             response.close()
 
-    async def _guarded(self, exchange: Exchange, surface: Surface) -> None:
-        rules = self.rules
+    async def _guarded(self, handling: Handling, surface: Surface) -> None:
+        rules, exchange = self.rules, handling.exchange
         raw = await exchange.body(self._room())
         self.buffered += len(raw)
         try:
@@ -167,37 +158,29 @@ class Proxy:
             except BadJson as error:
                 message = f"{str(error).capitalize()}."
                 refusal = refused(400, "malformed_body", message, rule=MALFORMED)
-                await self._unread(exchange, raw, refusal)
+                await self._unread(handling, raw, refusal)
                 return
             except ContentError as error:
                 refusal = refused(400, error.code, f"{error}.", error.part, LIMITS_RULE)
-                await self._unread(exchange, raw, refusal)
+                await self._unread(handling, raw, refusal)
                 return
-            name = self._route(exchange.path, found.model)
-            call = GuardedCall(
-                self,
-                rules,
-                exchange,
-                surface,
-                found,
-                self.settings.targets[name],
-                self.upstreams[name],
-                self.context(exchange, found.model),
-            )
-            call.compressed, call.target_name = compressed, name
-            self._calls[id(exchange)] = call
+            handling.route = self._route(exchange.path, found.model)
+            context = self.context(exchange, found.model)
+            call = GuardedCall(self, rules, handling, found, compressed, context, surface)
             if found.unscreenable or found.remote or found.documents:
                 policy = rules.guard.policy
                 call.prepared = await prepare(found, policy, self.fetcher, call.file)
                 call.notes += [Note(Stage.INPUT, result) for result in call.prepared.results]
-            pictures = bool(found.pictures)
-            if pictures and self.with_pictures >= self.settings.picture_calls:
+            if not found.pictures:
+                await call.run()
+                return
+            if self.with_pictures >= self.settings.picture_calls:
                 raise refused(503, "overloaded", "Too many calls with pictures are under way.")
-            self.with_pictures += pictures
+            self.with_pictures += 1
             try:
                 await call.run()
             finally:
-                self.with_pictures -= pictures
+                self.with_pictures -= 1
         finally:
             self.buffered -= len(raw)
 
@@ -218,8 +201,8 @@ class Proxy:
                 raise refused(
                     415, "unsupported_encoding", f"{str(error).capitalize()}.", rule=MALFORMED
                 ) from None
-        kind = exchange.index.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if kind.startswith(b"multipart/") or kind == b"application/x-www-form-urlencoded":
+        kind = exchange.index.get(b"content-type", b"").lower().lstrip()
+        if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
             message = "The body must be application/json."
             raise refused(415, "unsupported_media_type", message, rule=MALFORMED)
         body = read_json(raw, surface.marker)
@@ -227,10 +210,10 @@ class Proxy:
             raise BadJson("the body is not a JSON object")
         return body, compressed
 
-    async def _unread(self, exchange: Exchange, raw: bytes, refusal: Refused) -> None:
+    async def _unread(self, handling: Handling, raw: bytes, refusal: Refused) -> None:
         """Refuse a body that could not be read, or pass it on where the policy says so or only
         watches: the upstream refuses it, or reads it in a way of its own."""
-        policy, about = self.rules.guard.policy, refusal.refusal
+        policy, about, exchange = self.rules.guard.policy, refusal.refusal, handling.exchange
         passes = about.rule == MALFORMED and policy.proxy.malformed == "pass"
         if policy.mode is Mode.ENFORCE and not passes:
             raise refusal
@@ -242,8 +225,8 @@ class Proxy:
         ]
         if b"content-length" not in exchange.index:
             request.headers.append((b"content-length", b"%d" % len(raw)))
-        self.note(exchange, "malformed_passed")
-        self._refused[id(exchange)] = named(replace(about, status=200, code="malformed_passed"))
+        handling.code = "malformed_passed"
+        handling.refusal = named(replace(about, status=200, code="malformed_passed"))
         response = await self.upstreams[name].send(request)
         try:
             await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
@@ -258,26 +241,22 @@ class Proxy:
 
     def context(self, exchange: Exchange, model: str | None) -> Context:
         """Whose call it is, by its headers."""
-
-        whose = [exchange.index.get(header) for header in self.settings.whose]
+        index = exchange.index
+        if index.keys().isdisjoint(self.settings.whose):
+            return Context(exchange.path, model=model)
         tenant, user, session = [
-            value.decode("utf-8", "replace")[:200] if value else None for value in whose
+            value.decode("utf-8", "replace")[:200] if (value := index.get(header)) else None
+            for header in self.settings.whose
         ]
         return Context(exchange.path, tenant, user, session, model)
 
-    def _refuse(
-        self,
-        exchange: Exchange,
-        surface: Surface | None,
-        refusal: Refusal,
-        extra: Headers | None = None,
-    ) -> None:
-        self.note(exchange, refusal.code)
-        call = self._calls.get(id(exchange))
+    def _refuse(self, handling: Handling, refusal: Refusal, extra: Headers | None = None) -> None:
+        exchange, surface, call = handling.exchange, handling.surface, handling.call
+        handling.code = refusal.code
         if surface is not None and (
-            refusal.code != "overloaded" if call is None else not call.record
+            refusal.code != "overloaded" if call is None else handling.over is None
         ):
-            refusal = self._refused[id(exchange)] = named(refusal)
+            refusal = handling.refusal = named(refusal)
         if exchange.finished or (call is not None and call.ends(refusal)):
             return
         if exchange.begun:
@@ -301,32 +280,22 @@ class Proxy:
             headers.append((b"x-should-retry", b"false"))
         exchange.answer(refusal.status, headers + (extra or []), body)
 
-    def _record(
-        self, exchange: Exchange, call: GuardedCall | None, refusal: Refusal, started: int
-    ) -> Record:
-        """Hand on the record of a call that was refused, or passed on, before it was looked at."""
-        guard = self.rules.guard if call is None else call.rules.guard
-        context = self.context(exchange, None) if call is None else call.call.context
-        span = call.span if call is not None else None
-        if call is None and guard.telemetry.listens:
-            span = guard.telemetry.start(Call(Content(), context), parent_of(exchange.index))
-        record = refused_record(guard.policy, context, refusal, started)
-        work = partial(guard.emit, record, span)
+    def _ended(self, handling: Handling) -> None:
+        handling.ended_ns = time.time_ns()
+        if handling.call is not None:
+            handling.call.streaming = None
+            handling.call = None
+            if handling.over is None and handling.refusal is None:
+                handling.refusal = named(Refusal(500, "client_left", ""))
         if self.backlog is None:
-            work()
+            self._tell(handling)
         else:
-            self.backlog.put(work)
-        return record
+            self.backlog.put(partial(self._tell, handling))
 
-    def _ended(self, exchange: Exchange, surface: Surface | None, started: int) -> None:
-        call = self._calls.pop(id(exchange), None)
-        code = self._codes.pop(id(exchange), "")
-        record = call.record if call is not None else None
-        refusal = self._refused.pop(id(exchange), None)
-        if call is not None and record is None and refusal is None:
-            refusal = named(Refusal(500, "client_left", ""))
-        if refusal is not None:
-            record = self._record(exchange, call, refusal, started)
+    def _tell(self, handling: Handling) -> None:
+        """Hand on the record of a request, and tell the observers of it."""
+        exchange, surface, context = handling.exchange, handling.surface, handling.context
+        record = self._record(handling)
         if not self.observers:
             return
         known = surface is not None or exchange.path in self.endpoints
@@ -334,19 +303,38 @@ class Proxy:
             method=exchange.method.decode("ascii", "replace"),
             path=surface.path if surface else exchange.path if known else "other",
             status=exchange.status,
-            started_ns=started,
-            ended_ns=time.time_ns(),
+            started_ns=handling.started_ns,
+            ended_ns=handling.ended_ns,
             bytes_in=exchange.size,
             bytes_out=exchange.bytes_out,
-            streamed=call is not None and call.streams,
+            streamed=handling.streams,
             action=""
             if record is None
             else str(max((s.verdict.action for s in record.stages), default="")),
             record="" if record is None else record.id,
-            code=code,
+            code=handling.code,
             upstream_ns=0 if record is None else sum(end - start for start, end in record.asks),
-            route="" if call is None else call.target_name,
-            tenant="" if call is None else call.call.context.tenant or "",
+            route=handling.route,
+            tenant="" if context is None else context.tenant or "",
         )
         for observer in self.observers:
             observer.ended(access)
+
+    def _record(self, handling: Handling) -> Record | None:
+        """Deliver the record of a guarded call, or of one that was refused, or passed on, before
+        it was looked at."""
+        guard, refusal, span = handling.guard, handling.refusal, handling.span
+        if refusal is None:
+            record = None if handling.over is None else handling.over.record
+        else:
+            context = handling.context
+            if context is None:
+                context = self.context(handling.exchange, None)
+                if guard.telemetry.listens:
+                    parent = parent_of(handling.exchange.index)
+                    span = guard.telemetry.start(Call(Content(), context), parent)
+            times = (handling.started_ns, handling.ended_ns)
+            record = refused_record(guard.policy, context, refusal, *times)
+        if record is not None:
+            guard.emit(record, span)
+        return record

@@ -6,9 +6,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from functools import partial
-
-from guardrail_integrations.proxy.interfaces import Access, Observer
 
 SOON_S = 0.005
 
@@ -20,13 +17,18 @@ class Backlog:
 
     The thread looks now and then whether there is work, as waking it for each call would cost the
     call more than the work itself: every `every_s` seconds, and sooner while there is some, since
-    a long run of it would hold up the calls that come meanwhile.
+    a long run of it would hold up the calls that come meanwhile. `after` comes after each run.
     """
 
-    def __init__(self, capacity: int = 10_000, every_s: float = 0.1) -> None:
+    def __init__(
+        self,
+        capacity: int = 10_000,
+        every_s: float = 0.1,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
         self.capacity = capacity
         self.dropped = self.failed = 0
-        self._every_s = every_s
+        self._every_s, self._after = every_s, after
         self._work: deque[Callable[[], None]] = deque()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True, name="guardrail-backlog")
@@ -60,25 +62,13 @@ class Backlog:
         if not self._work:
             return False
         while self._work:
-            work = self._work.popleft()
-            try:
-                work()
-            except Exception as error:
-                self.failed += 1
-                _log.warning("something was not told of a call: %s", type(error).__name__)
+            self._try(self._work.popleft())
+        self._try(self._after)
         return True
 
-
-class Behind:
-    """An observer that is told in the backlog's thread."""
-
-    def __init__(self, observer: Observer, backlog: Backlog) -> None:
-        self._observer, self._backlog = observer, backlog
-
-    def began(self) -> None:
-        """See interfaces.Observer."""
-        self._backlog.put(self._observer.began)
-
-    def ended(self, access: Access) -> None:
-        """See interfaces.Observer."""
-        self._backlog.put(partial(self._observer.ended, access))
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            self.failed += 1
+            _log.warning("something was not told of a call: %s", type(error).__name__)

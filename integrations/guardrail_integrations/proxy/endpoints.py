@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -14,8 +15,8 @@ from guardrail.hosting import (
     Call,
     Content,
     Context,
+    Ended,
     Outcome,
-    Record,
     RuleResult,
     Stage,
     Status,
@@ -131,13 +132,13 @@ async def _judged(
     call = Call(content if beside is None else beside, context)
     span, notes = guard.telemetry.start(call), [Note(stage, result) for result in results]
 
-    def emit(record: Record) -> None:
-        guard.emit(with_notes(record, notes), span)
+    def emit(ended: Ended) -> None:
+        ended.amend = lambda record: with_notes(record, notes)
+        guard.emit(ended.record, span)
 
     flow = screened_only(guard.plan, call, stage, content, thorough=True)
     outcome = await aplay(flow, guard.runner, emit)
-    record = with_notes(outcome.record, notes)
-    return Outcome(record, record.stages[0].verdict, outcome.content, outcome.changed)
+    return replace(outcome, verdict=outcome.record.stages[0].verdict)
 
 
 def _input(found: Found, body: ScreenBody | CheckBody) -> None:

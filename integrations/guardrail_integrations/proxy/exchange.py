@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from guardrail_integrations.proxy.http_server import Connection
 
 HELD_BYTES = 256 << 10  # of a body that nobody reads, or of an answer that nobody takes
+_LENGTH = len(b"content-length")
 REASONS = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
@@ -48,6 +49,7 @@ class Exchange:
         "index",
         "keep_alive",
         "method",
+        "names",
         "path",
         "query",
         "settled",
@@ -63,7 +65,8 @@ class Exchange:
         path, _, self.query = target.partition(b"?")
         self.path = path.decode("ascii", "replace")
         self.headers = headers
-        self.index = {name.lower(): value for name, value in headers}
+        self.names = [name.lower() for name, _ in headers]
+        self.index = {name: value for name, (_, value) in zip(self.names, headers, strict=True)}
         self.version: str = connection.parser.get_http_version()
         self.keep_alive: bool = connection.parser.should_keep_alive()
         self._expects = self.index.get(b"expect", b"").lower() == b"100-continue"
@@ -124,10 +127,11 @@ class Exchange:
 
     async def body(self, limit: int) -> bytes:
         """All of the body. Raises BodyTooLarge (as early as that is known) and BodyLost."""
-        if int(self.index.get(b"content-length", b"0")) > limit:
-            raise BodyTooLarge
         self._collects = True
-        self._connection.hold(False)
+        if not self.complete:
+            if int(self.index.get(b"content-length", b"0")) > limit:
+                raise BodyTooLarge
+            self._connection.hold(False)
         while not self.complete:
             if self._size > limit:
                 raise BodyTooLarge
@@ -176,22 +180,24 @@ class Exchange:
         self.begun, self.status = True, status
         if not self.complete or self._connection.listener.closing:
             self.keep_alive = False
-        lines = [b"HTTP/1.1 %d %b" % (status, reason or REASONS.get(status, b""))]
-        lines += [b"%b: %b" % header for header in headers]
+        lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
         sized = status in (204, 304) or self.method == b"HEAD"
-        sized = sized or b"content-length" in [name.lower() for name, _ in headers]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+            if len(name) == _LENGTH and name.lower() == b"content-length":
+                sized = True
         if not sized:
             if self.version == "1.1":
                 self._chunked = True
-                lines.append(b"transfer-encoding: chunked")
+                lines.append(b"transfer-encoding: chunked\r\n")
             else:
                 self.keep_alive = False
         if not self.keep_alive:
-            lines.append(b"connection: close")
+            lines.append(b"connection: close\r\n")
         elif self.version == "1.0":
-            lines.append(b"connection: keep-alive")
+            lines.append(b"connection: keep-alive\r\n")
         lines.append(b"\r\n")
-        return b"\r\n".join(lines)
+        return b"".join(lines)
 
     def write(self, data: Buffer) -> None:
         """Send a piece of the answer's body."""

@@ -17,20 +17,18 @@ def upstream_headers(exchange: Exchange, target: Target, drop: Collection[bytes]
     one is set, our own, and those of the names in `drop`."""
     headers: Headers = []
     credential = target.credential
-    key_header = target.key_header.lower().encode()
-    stays = connection_only(exchange.index.get(b"connection", b""))
-    for name, value in exchange.headers:
-        lower = name.lower()
-        if lower in stays or lower in drop:
-            continue
+    stays = connection_only(exchange.index.get(b"connection", b"")).union(drop)
+    if credential is not None:
+        stays |= KEYS
+    for lower, header in zip(exchange.names, exchange.headers, strict=True):
         if lower == b"host":
-            headers.append((name, target.authority))
-        elif not (lower.startswith(OURS) or (credential is not None and lower in KEYS)):
-            headers.append((name, value))
+            headers.append((header[0], target.authority))
+        elif lower not in stays and not lower.startswith(OURS):
+            headers.append(header)
     if b"host" not in exchange.index:
         headers.insert(0, (b"host", target.authority))
     if credential is not None:
-        headers.append((key_header, credential))
+        headers.append((target.key_header.lower().encode(), credential))
     return headers
 
 

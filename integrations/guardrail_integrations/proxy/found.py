@@ -260,16 +260,6 @@ class Found:
         }
 
 
-class Told(Found):
-    """Keeps only what an answer tells of itself, for one whose texts no rule looks at."""
-
-    def text(self, value: Any, path: Path, role: Role = "user", source: str = "typed") -> None:
-        """See Found."""
-
-    def rest(self, value: Any, path: Path, role: Role = "user", source: str = "typed") -> None:
-        """See Found."""
-
-
 def data_url(value: str, name: str) -> tuple[bytes, str]:
     """The bytes and media type of a data URL (RFC 2397). Raises ContentError."""
     kind, payload, in_base64 = _whole_data_url(value, name)

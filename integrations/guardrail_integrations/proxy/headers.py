@@ -46,6 +46,11 @@ def value_of(headers: Headers, name: bytes) -> bytes:
     return found
 
 
+def index_of(headers: Headers) -> dict[bytes, bytes]:
+    """The last value under each name, in lower case."""
+    return {name.lower(): value for name, value in headers}
+
+
 def without(headers: Headers, *names: bytes) -> Headers:
     """The headers but those of these names."""
     return [(name, value) for name, value in headers if name.lower() not in names]

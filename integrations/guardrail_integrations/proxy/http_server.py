@@ -366,20 +366,13 @@ _FAULTS = {
 }
 
 
-_LENGTHS = (len(b"host"), len(b"transfer-encoding"))
-
-
 def _head_fault(exchange: Exchange) -> int:
     """The status for a head that llhttp lets pass and we do not, or 0."""
     if exchange.version not in ("1.1", "1.0"):
         return 505
-    size, hosts, encodings = len(exchange.target), 0, 0
+    size = len(exchange.target)
     for name, value in exchange.headers:
         size += len(name) + len(value)
-        if len(name) in _LENGTHS:
-            lower = name.lower()
-            hosts += lower == b"host"
-            encodings += lower == b"transfer-encoding"
     if len(exchange.headers) > MAX_HEADERS or size > MAX_HEAD:
         return 431
     encoding = exchange.index.get(b"transfer-encoding")
@@ -388,6 +381,9 @@ def _head_fault(exchange: Exchange) -> int:
             return 400
         if encoding.strip().lower() != b"chunked":
             return 501
-    if hosts > 1 or encodings > 1 or (hosts == 0 and exchange.version == "1.1"):
+        if exchange.names.count(b"transfer-encoding") > 1:
+            return 400
+    hosts = exchange.names.count(b"host")
+    if hosts > 1 or (hosts == 0 and exchange.version == "1.1"):
         return 400
     return 0 if exchange.target.startswith(b"/") or exchange.target == b"*" else 400

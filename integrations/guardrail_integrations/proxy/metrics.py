@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,17 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class Metrics:
-    """Counts what observers and sinks are told. `began` and `ended` make it an Observer, `record`
-    a Sink; `scrape` is the endpoint."""
+    """Counts what observers and sinks are told; `flush` hands the counts on. `began` and `ended`
+    make it an Observer, `record` a Sink; `endpoint` is what is scraped."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self._registry = CollectorRegistry()
         self._children: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[Any, ...], int] = {}  # by metric and labels, not yet told
+        self._verdicts: dict[tuple[str, int], list[Any]] = {}  # the same of verdicts
 
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"guardrail_{name}", about, labels, registry=self._registry)
@@ -83,27 +87,52 @@ class Metrics:
     def ended(self, access: Access) -> None:
         """See interfaces.Observer."""
         of, path = self._labelled, access.path
-        of(self.requests, path, access.status, access.action, access.code).inc()
+        with self._lock:
+            self._count(1, self.requests, path, access.status, access.action, access.code)
+            self._count(access.bytes_in, self.bytes, "in")
+            self._count(access.bytes_out, self.bytes, "out")
         of(self.request_time, path).observe((access.ended_ns - access.started_ns) / 1e9)
         if access.upstream_ns:
             of(self.upstream_time, path).observe(access.upstream_ns / 1e9)
-        of(self.bytes, "in").inc(access.bytes_in)
-        of(self.bytes, "out").inc(access.bytes_out)
 
     def record(self, record: Record) -> None:
         """A Sink: the rules and checks of a call."""
-        of = self._labelled
+        usage = record.usage
+        tokens = (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cached", usage.cached_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        )
+        with self._lock:
+            for stage in record.stages:
+                verdict = stage.verdict
+                self._verdicts.setdefault((stage.stage, id(verdict)), [0, verdict])[0] += 1
+                for run in stage.checks:
+                    self._count(1, self.lookups, run.name, "yes" if run.cached else "no")
+            for kind, count in tokens:
+                if count:
+                    self._count(count, self.tokens, kind)
         for stage in record.stages:
-            for result in stage.verdict.rules:
-                said = (result.status, result.action, result.would)
-                of(self.rules, result.rule, stage.stage, *said).inc()
             for run in stage.checks:
-                of(self.lookups, run.name, "yes" if run.cached else "no").inc()
                 if not run.cached:
-                    of(self.check_time, run.name).observe(run.ms / 1000)
-        for kind in ("input", "output", "cached", "reasoning"):
-            if count := getattr(record.usage, f"{kind}_tokens"):
-                of(self.tokens, kind).inc(count)
+                    self._labelled(self.check_time, run.name).observe(run.ms / 1000)
+
+    def _count(self, count: int, *labelled: Any) -> None:
+        self._counts[labelled] = self._counts.get(labelled, 0) + count
+
+    def flush(self) -> None:
+        """Tell what was counted: once for many calls, as prometheus_client takes its time. Calls
+        that nothing was found in share their verdicts."""
+        with self._lock:
+            for (stage, _), (times, verdict) in self._verdicts.items():
+                for result in verdict.rules:
+                    said = (result.status, result.action, result.would)
+                    self._count(times, self.rules, result.rule, stage, *said)
+            self._verdicts.clear()
+            counts, self._counts = self._counts, {}
+        for labelled, count in counts.items():
+            self._labelled(*labelled).inc(count)
 
     def _labelled(self, metric: Any, *labels: Any) -> Any:
         """A metric under labels; kept, as prometheus_client checks them anew each time."""
@@ -115,6 +144,7 @@ class Metrics:
 
     def look(self, proxy: Proxy, backlog: Backlog | None = None) -> None:
         """Read what is measured by looking: how full everything is."""
+        self.flush()
         self.under_way.set(proxy.under_way)
         self.buffered.set(proxy.buffered)
         runner = proxy.rules.guard.runner

@@ -7,7 +7,6 @@ These rules bear the names of their places in a policy: `unscreenable.audio`, `p
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -67,7 +66,9 @@ def named(refusal: Refusal) -> Refusal:
     return replace(refusal, record=f"gr_{secrets.token_hex(8)}")
 
 
-def refused_record(policy: Policy, context: Context, refusal: Refusal, started_ns: int) -> Record:
+def refused_record(
+    policy: Policy, context: Context, refusal: Refusal, started_ns: int, ended_ns: int
+) -> Record:
     """The record of a call that was refused before anything in it was looked at, or passed on
     unread (which is no refusal, but bears one's code)."""
     record = Record(
@@ -78,7 +79,7 @@ def refused_record(policy: Policy, context: Context, refusal: Refusal, started_n
         policy_file=policy.file,
         context=context,
         started_ns=started_ns,
-        ended_ns=time.time_ns(),
+        ended_ns=ended_ns,
         error=refusal.code if refusal.status >= 500 else None,
     )
     if refusal.status >= 500:

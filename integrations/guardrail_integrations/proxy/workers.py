@@ -23,7 +23,7 @@ from typing import Any
 
 from guardrail import Guard, GuardrailError, JsonLinesSink, Sink
 from guardrail.cache import Cache
-from guardrail_integrations.proxy.backlog import Backlog, Behind
+from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.interfaces import Access, Observer
 from guardrail_integrations.proxy.metrics import SHARED, Metrics
@@ -185,11 +185,12 @@ async def _serve(options: Options, sock: Any) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     export_traces()
-    backlog, metrics = Backlog(), Metrics()
+    metrics = Metrics()
+    backlog = Backlog(after=metrics.flush)
     guard = options.guard(metrics.record)
-    observers: list[Observer] = [Behind(metrics, backlog)]
+    observers: list[Observer] = [metrics]
     if options.access_log:
-        observers.append(Behind(AccessLog(), backlog))
+        observers.append(AccessLog())
     endpoints = {"/metrics": metrics.endpoint(backlog)}
     server = serving(guard, options.settings(), observers=observers, endpoints=endpoints)
     server.proxy.backlog = backlog

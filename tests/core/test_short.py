@@ -1,0 +1,264 @@
+"""The short way through a call tells and does the same as the long one."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
+
+from guardrail import Action, Call, Content, Image, Text
+from guardrail.book import Book
+from guardrail.cache import MemoryCache
+from guardrail.content import Context, Part, Reply, Usage
+from guardrail.detector import Stage
+from guardrail.drive import AsyncCaller, Runner, arun
+from guardrail.flow import Outcome, whole
+from guardrail.plan import Plan
+from guardrail.policy import Limits, Mode, Rule, Scope
+from guardrail.short import begin
+from guardrail.steps import Ended, Release
+from guardrail.stream import Delta
+from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
+
+WORDS = {"bad": 0.9, "weak": 0.2}
+SAYINGS = ["hello", "a weak word", "so bad", '{"a": "\\u0062ad"}', "", "x" * 5_000]
+
+
+@functools.cache
+def picture(mark: str) -> bytes:
+    out, about = io.BytesIO(), PngInfo()
+    about.add_text("mark", mark)
+    Pillow.new("RGB", (8, 8), "navy").save(out, "PNG", pnginfo=about)
+    return out.getvalue()
+
+
+EXTRACTOR = fixed_extractor(
+    {
+        f"says {text}".encode(): Text(text, name="#ocr", source="image:ocr")
+        for text in ("hello", "bad", "weak")
+    }
+)
+MARKS = ["nothing", "weak", "bad", "says hello", "says bad", "says weak"]
+
+
+def rules(inline: bool, action: Action, mode: Mode) -> list[Rule]:
+    return [
+        rule(fixed_detector(WORDS, name="text", inline=inline), action, mode=mode),
+        rule(fixed_detector({"other": 0.9}, name="more", inline=True)),
+        rule(fixed_detector(WORDS, name="seen", reads="image"), action, mode=mode),
+    ]
+
+
+class Model(AsyncCaller):
+    """Answers with a reply, with pieces of a stream, or with an error."""
+
+    def __init__(self, says: str | list[str] | Exception) -> None:
+        self.says = says
+        self.asked: list[Mapping[str, Part]] = []
+        self.over: list[Ended] = []
+        self.closed = 0
+        self.poured: list[str] = []
+        self.pieces = iter(says if isinstance(says, list) else ())
+        self.outcome: Outcome | None = None
+
+    def emit(self, call: Ended) -> None:
+        self.over.append(call)
+
+    async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
+        self.asked.append(changed)
+        if isinstance(self.says, Exception):
+            raise self.says
+        if isinstance(self.says, list):
+            return None
+        part = Text(self.says, name="output", role="assistant", source="model")
+        return Reply(Content((part,)), Usage(3, 4), "stop", "m", "i")
+
+    async def take(self) -> Delta | None:
+        piece = next(self.pieces, None)
+        return None if piece is None else Delta((("output", piece),))
+
+    async def pour(self) -> Reply:
+        self.poured += self.pieces
+        return Reply(Content(), Usage(1), "stop", "m", "i")
+
+    def release(self, step: Release) -> Any:
+        return step.texts or step.index
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    def end(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+async def shortly(book: Book, runner: Runner, model: Model) -> list[Any]:
+    steps = await begin(book, runner, model, model.end)
+    return [] if steps is None else [item async for item in steps]
+
+
+async def at_length(book: Book, runner: Runner, model: Model) -> list[Any]:
+    return [item async for item in arun(whole(book), runner, model, model.end)]
+
+
+def told(book: Book) -> dict[str, Any]:
+    """The record without its times and what the ways may differ in: the order of checks, and
+    whether one of a known picture was looked up on its own."""
+    record = book.record.to_dict()
+    assert record["id"] == book.id
+    for key in ("id", "ms", "started_ns"):
+        del record[key]
+    if record["model"] is not None:
+        asks = record["model"].pop("asks")
+        record["model"]["ms"] = len(asks)
+    for stage in record["stages"]:
+        del stage["ms"]
+        for run in stage["checks"]:
+            del run["ms"], run["loading_ms"], run["cached"]
+        stage["checks"].sort(key=lambda run: (run["part"], run["kind"], run["name"]))
+    return record
+
+
+said = st.sampled_from(SAYINGS)
+answers = st.one_of(said, st.lists(said, max_size=3), st.just(ConnectionError("gone")))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(said, max_size=3),
+    st.lists(st.sampled_from(MARKS), max_size=2),
+    answers,
+    st.booleans(),
+    st.sampled_from(list(Action)),
+    st.sampled_from([Mode.ENFORCE, Mode.SHADOW]),
+    st.sampled_from(
+        [Limits(), Limits(max_images=1), Limits(max_text_chars=12), Limits(max_texts=1)]
+    ),
+    st.sampled_from([Scope(), Scope(tenants=("other",))]),
+)
+def test_both_ways_are_one(
+    texts: list[str],
+    marks: list[str],
+    answer: str | list[str] | Exception,
+    inline: bool,
+    action: Action,
+    mode: Mode,
+    limits: Limits,
+    scope: Scope,
+) -> None:
+    policy = policy_of(
+        *rules(inline, action, mode), limits=limits, scope=scope, extractors=(EXTRACTOR,)
+    )
+    plan = Plan(policy)
+    parts: list[Part] = [Text(text, f"texts/{place}") for place, text in enumerate(texts)]
+    parts += [Image(picture(mark), f"images/{place}") for place, mark in enumerate(marks)]
+    results = []
+    for way in (at_length, shortly):
+        runner, seen = Runner(MemoryCache(), digester=plan.digester), []
+        for turn in range(2):
+            named = [_renamed(part, turn) for part in parts]
+            call = Call(Content(tuple(named)), Context(tenant="mine"))
+            verdicts: list[Any] = []
+            book = Book(plan, call, verdicts.append, runner.cache if way is shortly else None)
+            model, error = Model(answer), ""
+            try:
+                released = asyncio.run(way(book, runner, model))
+            except ConnectionError as raised:
+                released, error = [], str(raised)
+            (over,) = model.over
+            outcome = model.outcome
+            about = (
+                None
+                if outcome is None
+                else (outcome.verdict, outcome.content, dict(outcome.changed), outcome.stopped)
+            )
+            released = [item for item in released if isinstance(item, (int, dict))]
+            seen.append((released, error, model.asked, model.closed, verdicts, about, told(book)))
+            assert over is book
+        results.append(seen)
+    assert results[0] == results[1]
+
+
+def _renamed(part: Part, turn: int) -> Part:
+    name = f"{turn}/{part.name}"
+    if isinstance(part, Image):
+        return Image(part.data, name)
+    return Text(part.text, name)
+
+
+def test_a_known_picture_is_not_looked_at_again() -> None:
+    runs = []
+    plan = Plan(policy_of(*rules(True, Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
+    runner = Runner(MemoryCache(), digester=plan.digester)
+    for text in ("hello", "a second question"):
+        parts = (Text(text), Image(picture("says weak")))
+        book = Book(plan, Call(Content(parts)), cache=runner.cache)
+        runs.append(book.glance(Stage.INPUT, book.call.content) is not None)
+        call = Call(Content(parts))
+        asyncio.run(shortly(Book(plan, call, cache=runner.cache), runner, Model("fine")))
+    assert runs == [False, True]
+
+
+@pytest.mark.parametrize("mark", ["bad", "says bad"])
+def test_a_picture_that_was_stopped_is_looked_at_each_time(mark: str) -> None:
+    plan = Plan(policy_of(*rules(True, Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
+    runner = Runner(MemoryCache(), digester=plan.digester)
+    for _ in range(2):
+        call = Call(Content((Image(picture(mark)),)))
+        assert Book(plan, call, cache=runner.cache).glance(Stage.INPUT, call.content) is None
+        model = Model("fine")
+        asyncio.run(shortly(Book(plan, call, cache=runner.cache), runner, model))
+        assert model.outcome is not None
+        assert model.outcome.stopped
+
+
+def test_other_rules_do_not_take_over_what_is_known() -> None:
+    cache, call = MemoryCache(), Call(Content((Image(picture("says hello")),)))
+    first = Plan(policy_of(*rules(True, Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
+    runner = Runner(cache, digester=first.digester)
+    asyncio.run(shortly(Book(first, call, cache=cache), runner, Model("fine")))
+    word = rule(fixed_detector({"hello": 0.9}, name="hello"))
+    other = Plan(policy_of(word, extractors=(EXTRACTOR,)), first.digester)
+    assert Book(first, call, cache=cache).glance(Stage.INPUT, call.content) is not None
+    assert Book(other, call, cache=cache).glance(Stage.INPUT, call.content) is None
+
+
+def test_what_is_over_holds_nothing_of_the_call() -> None:
+    plan = Plan(policy_of(rule(fixed_detector(WORDS, inline=True))))
+    book = Book(plan, Call(Content((Text("hello"),))))
+    asyncio.run(shortly(book, Runner(MemoryCache()), Model("fine")))
+    assert book.call.content == Content()
+    assert "hello" not in str(book.record.to_dict())
+
+
+async def test_a_stream_that_no_rule_reads_is_poured() -> None:
+    plan = Plan(policy_of(rule(fixed_detector(WORDS, inline=True), when=["input"])))
+    for load in plan.loading.values():
+        load()
+    book, model = Book(plan, Call(Content((Text("hello"),)))), Model(["a", "b"])
+    assert await begin(book, Runner(MemoryCache()), model, model.end) is None
+    assert (model.poured, model.closed) == (["a", "b"], 1)
+    record = book.record
+    assert [str(stage.stage) for stage in record.stages] == ["input", "output"]
+    assert (record.usage, record.finish_reason, record.cut_off) == (Usage(1), "stop", False)
+
+
+async def test_a_poured_stream_that_breaks_is_recorded_as_cut_off() -> None:
+    class Breaks(Model):
+        async def pour(self) -> Reply:
+            raise ConnectionError
+
+    plan = Plan(policy_of())
+    book, model = Book(plan, Call(Content((Text("hello"),)))), Breaks(["a"])
+    with pytest.raises(ConnectionError):
+        await begin(book, Runner(MemoryCache()), model, model.end)
+    record = book.record
+    assert (record.cut_off, record.error, model.closed) == (True, "ConnectionError", 1)
+    assert [str(stage.stage) for stage in record.stages] == ["input", "output"]
