@@ -49,11 +49,11 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
 
     spec = Spec(
         name="injection",
-        version="3",
+        version="4",
         labels=("injection",),
         floor=FLOOR,
         threshold=0.5,
-        model="patterns 2, linear 2" + (", encoder 2" if encoder else ""),
+        model="patterns 2, linear 3" + (", encoder 3" if encoder else ""),
     )
     return Detector(spec, run, lambda: _scan(followed, encoder).load())
 

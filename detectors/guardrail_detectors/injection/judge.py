@@ -14,8 +14,9 @@ from importlib.resources import files
 from math import exp, inf, log
 
 # A wording of the first score is an attack, unless the encoder's logit is under the second. Of
-# 948 harmless texts of sources held out none has such a wording, of 677 attacks 307.
-KNOWN = ((0.75, -1.0), (0.9, -3.0))
+# 948 harmless texts of sources held out none has such a wording, of 677 attacks 307. Of all texts
+# that have one, the encoder's logit is under it in 62 of 69 harmless ones and 6 of 1,121 attacks.
+KNOWN, DENIED = 0.75, -3.0
 STEEP, MIDDLE = 4.0, 0.55  # a wording of 0.75 makes a score of 0.69, one of 0.9 makes 0.8
 
 SOURCES = ("typed", "tool", "image")
@@ -54,7 +55,7 @@ class Judge:
         read = inf if evidence.encoder is None else evidence.encoder
         weights = (self.quick if evidence.encoder is None else self.full)[source]
         logit = weights[0] + sum(w * v for w, v in zip(weights[1:], evidence.values(), strict=True))
-        if any(evidence.patterns >= known and read > denied for known, denied in KNOWN):
+        if evidence.patterns >= KNOWN and read > DENIED:
             logit = max(logit, STEEP * (evidence.patterns - MIDDLE))
         return 1 / (1 + exp(-max(-30.0, min(30.0, logit))))
 

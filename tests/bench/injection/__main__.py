@@ -15,27 +15,25 @@ import argparse
 import json
 import pickle
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from onnxruntime import InferenceSession, SessionOptions
 
-from guardrail.evaluate.figures import auc, bootstrap, recall_at, wilson
+from guardrail.evaluate.figures import auc, bootstrap, recall_at, threshold_at, wilson
 from guardrail_detectors.injection import encoder as shipped
 from guardrail_detectors.injection.linear import Linear
 from guardrail_detectors.injection.scan import MOST_READ, Scan
+from guardrail_detectors.sessions import session
 from tests.bench.injection import backbone, export, fit, network, tune, weigh
 from tests.bench.injection.folds import FIRST, HARM, SECOND, family, held
-from tests.bench.injection.rows import TOOL, TYPED, Row, generated, labelled, planted
+from tests.bench.injection.rows import SHOWN, TOOL, TYPED, Row, generated, labelled, planted, shown
 
 VOCABULARY, DEPTH = 80_000, 6
-STRICTER = 0.4  # logits: labels and buttons in pictures read like orders to the one who sees them
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
 MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
@@ -59,7 +57,8 @@ def linear_model(run: Run, everything: bool) -> Linear:
     if not kept.exists():
         rows = [row for row in run.data if row.group not in HARM]
         rows = [row for row in rows if everything or not held(row.group)]
-        bag = fit.bags([*generated(24_000, 21), *rows, *planted(rows, 2_000, 9)], 0)
+        own = generated(24_000, 21, everything=everything)
+        bag = fit.bags([*own, *rows, *planted(rows, 2_000, 9)], 0)
         kept.write_bytes(pickle.dumps(fit.fit(bag, np.ones(len(bag.label), bool))))
     model: Linear = pickle.loads(kept.read_bytes())
     return model
@@ -86,44 +85,54 @@ class Tuning:
 
     def model(self, everything: bool) -> network.Encoder:
         """A trained encoder."""
-        kept = self.run.work / f"encoder-{_called(everything)}.pt"
+        return self._kept(_called(everything), lambda model: self._second(model, everything))
+
+    def _kept(self, name: str, make: Callable[[network.Encoder], None]) -> network.Encoder:
+        """The model of that name, made where there is none yet."""
+        kept = self.run.work / f"encoder-{name}.pt"
         model = network.from_backbone(self.base, DEPTH)
         if not kept.exists():
-            self._begun(model)
-            self._train(model, everything)
+            make(model)
             torch.save(model.state_dict(), kept)
         model.load_state_dict(torch.load(kept))
         return model.eval()
 
-    def _begun(self, model: network.Encoder) -> None:
-        """What both models have seen first: what the project writes itself."""
-        kept = self.run.work / "encoder-begun.pt"
-        if not kept.exists():
-            cut = self._lower(generated(26_000, 1), 3)
-            tune.train(model, *cut, rate=2.5e-4, batch=3_000, log=self.run.log, seed=1)
-            torch.save(model.state_dict(), kept)
-        model.load_state_dict(torch.load(kept))
+    def _begin(self, model: network.Encoder) -> None:
+        """What the project writes itself."""
+        cut = self._lower(generated(26_000, 1), 3)
+        tune.train(model, *cut, rate=2.5e-4, batch=3_000, log=self.run.log, seed=1)
 
-    def _train(self, model: network.Encoder, everything: bool) -> None:
-        fitted = partial(tune.train, model, log=self.run.log)
-        rows = [*self._chosen(), *planted(self.run.data, 1_500, 6)]
-        own, own_states = self._lower(generated(7_000, 33), 3)
-        cut, states = self._lower(rows, 4)
-        for piece in own:
-            piece.row += len(rows)
+    def _first(self, model: network.Encoder) -> None:
+        """The first sources, which both models see."""
+        model.load_state_dict(self._kept("begun", self._begin).state_dict())
+        chosen = [family(row.group) in FIRST for row in self._rows]
+        cut = self._mixed(chosen, generated(7_000, 33), 1.0)
+        tune.train(model, *cut, rate=3e-4, batch=1_200, log=self.run.log, seed=5)
 
-        def mixed(taken: Sequence[bool], fresh: Sequence[bool]) -> Iterator[list[Any]]:
-            first = [i for i, piece in enumerate(cut) if taken[piece.row]]
-            second = [i for i, chosen in enumerate(fresh) if chosen]
-            yield [cut[i] for i in first] + [own[i] for i in second]
-            yield [states[i] for i in first] + [own_states[i] for i in second]
-
-        first = [family(row.group) in FIRST for row in rows]
-        fitted(*mixed(first, [True] * len(own)), rate=3e-4, batch=1_200, seed=5)
+    def _second(self, model: network.Encoder, everything: bool) -> None:
+        model.load_state_dict(self._kept("first", self._first).state_dict())
         rng = np.random.default_rng(8)
-        second = [_in_second(row, rng, everything) for row in rows]
-        some = [rng.random() < 0.7 for _ in own]
-        fitted(*mixed(second, some), rate=2.5e-4, batch=1_200, seed=6)
+        chosen = [_in_second(row, rng, everything) for row in self._rows]
+        cut = self._mixed(chosen, generated(7_000, 34, everything=everything), 0.7)
+        tune.train(model, *cut, rate=2.5e-4, batch=1_200, log=self.run.log, seed=6)
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return [*self._chosen(), *planted(self.run.data, 1_500, 6)]
+
+    @cached_property
+    def _seen(self) -> tuple[list[tune.Piece], list[torch.Tensor]]:
+        return self._lower(self._rows, 4)
+
+    def _mixed(
+        self, chosen: Sequence[bool], own: Sequence[Row], share: float
+    ) -> tuple[list[tune.Piece], list[torch.Tensor]]:
+        """The chosen ones of the labelled rows, and a share of the project's own."""
+        cut, states = self._seen
+        taken = [i for i, piece in enumerate(cut) if chosen[piece.row]]
+        more, more_states = self._lower(own[: round(share * len(own))], 3)
+        more = [replace(piece, row=piece.row + len(chosen)) for piece in more]
+        return [*(cut[i] for i in taken), *more], [*(states[i] for i in taken), *more_states]
 
     def _chosen(self) -> list[Row]:
         """Labelled rows in random order, not too many of a source, none that are encoded."""
@@ -151,11 +160,8 @@ def _in_second(row: Row, rng: np.random.Generator, everything: bool) -> bool:
 
 def opened(path: Path) -> shipped.Encoder:
     """An exported encoder with the shipped vocabulary."""
-    options = SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     rows = np.load(shipped.weights("words.npy"), mmap_mode="r")
-    return shipped.Encoder(session, rows, shipped.load_pieces())
+    return shipped.Encoder(session(path), rows, shipped.load_pieces())
 
 
 def look(run: Run, linear: Linear, encoder: Path) -> list[weigh.Seen]:
@@ -167,7 +173,8 @@ def look(run: Run, linear: Linear, encoder: Path) -> list[weigh.Seen]:
         scan = Scan(3, True, lambda: linear, lambda: reader)
         found = []
         rows = [row for row in run.data if held(row.group)]
-        for row in [*rows, *(row for row in generated(2_500, 99) if not row.attack)]:
+        own = [row for row in generated(2_500, 99) if not row.attack]
+        for row in [*rows, *own, *shown(1_500, 98)]:
             candidates = list(scan.candidates(row.text, row.channel == TYPED))
             candidates.sort(key=lambda c: -c.evidence.linear)
             read = scan.read(candidates[:MOST_READ], row.channel == TYPED)
@@ -181,6 +188,8 @@ def look(run: Run, linear: Linear, encoder: Path) -> list[weigh.Seen]:
 def judged(seen: Sequence[weigh.Seen]) -> dict[str, object]:
     """The judge's weights; printed are figures of judges that have not seen the row's source."""
     stages: dict[str, dict[str, tuple[float, ...]]] = {"quick": {}, "full": {}}
+    pictured = [s for s in seen if s.row.group == SHOWN]
+    seen = [s for s in seen if s.row.group != SHOWN]
     for channel in (TYPED, TOOL):
         here = [s for s in seen if s.row.channel == channel]
         for stage, width in (("quick", 3), ("full", 4)):
@@ -193,10 +202,22 @@ def judged(seen: Sequence[weigh.Seen]) -> dict[str, object]:
                 inside = [s for s in cut if s.row.group == group]
                 score[groups == group] = weigh.logits(inside, weights)
             _print(f"{channel} {stage}", cut, score)
-    for stage in stages.values():
-        first, *others = stage[TOOL]
-        stage["image"] = (first - STRICTER, *others)
+            if channel == TOOL:
+                cut = [replace(s, values=s.values[:, :width]) for s in pictured]
+                stages[stage]["image"] = _for_pictures(stages[stage][TOOL], cut)
     return {**stages, "sure": _sure(seen, stages["quick"][TYPED], stages["full"][TYPED])}
+
+
+def _for_pictures(tool: tuple[float, ...], shown: Sequence[weigh.Seen]) -> tuple[float, ...]:
+    """The weights for tools with a threshold of 1% false alarms in what pictures show, which is
+    full of labels that read like orders."""
+    score = weigh.logits(shown, tool)
+    stricter = max(0.0, threshold_at(score, weigh.FALSE_ALARMS))
+    print(
+        f"pictures: {wilson((score >= 0).sum(), len(score))} false alarms at the threshold of "
+        f"tools, stricter by {stricter:.2f}"
+    )
+    return (tool[0] - stricter, *tool[1:])
 
 
 def _print(title: str, seen: Sequence[weigh.Seen], score: np.ndarray) -> None:
@@ -214,6 +235,9 @@ def _print(title: str, seen: Sequence[weigh.Seen], score: np.ndarray) -> None:
         f"at the others' threshold found {wilson(hits[attack].sum(), attack.sum())}, "
         f"false alarms {wilson(hits[~attack].sum(), (~attack).sum())}"
     )
+    odds, tenths = weigh.calibration(score, attack)
+    print(f"  score: share of attacks (rows), where one text in {1 / odds + 1:.0f} is an attack")
+    print("  " + ", ".join(f"{mean:.2f}: {share:.2f} ({n})" for mean, share, n in tenths))
 
 
 def _sure(seen: Sequence[weigh.Seen], quick: Sequence[float], full: Sequence[float]) -> list[float]:

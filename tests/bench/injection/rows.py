@@ -20,6 +20,7 @@ from tests.bench.injection.disguises import DISGUISES
 from tests.bench.injection.grammar import Grammar
 
 TYPED, TOOL = "typed", "tool"
+SHOWN = "own/shown"
 _HERE = "\x00"  # where a template takes an instruction, or something harmless
 _UNTRUSTED_KINDS = {"indirect", "document", "ocr_document"}
 
@@ -51,11 +52,18 @@ def _disguised(encode: Callable[[str], str], sections: Sequence[str], rng: rando
     return encode(_grammar().one(rng.choice(sections), rng))
 
 
-def generated(count: int, seed: int) -> list[Row]:
-    """Rows of all kinds, each with its share."""
+def generated(count: int, seed: int, *, everything: bool = False) -> list[Row]:
+    """Rows of all kinds, each with its share. Some kinds of what pictures show are held out,
+    except from `everything`."""
     rng = random.Random(seed)
-    makers, shares = zip(*_MAKERS, strict=True)
+    makers, shares = zip(*_MAKERS, *([(_shown, 10)] if everything else []), strict=True)
     return [rng.choices(makers, shares)[0](rng) for _ in range(count)]
+
+
+def shown(count: int, seed: int) -> list[Row]:
+    """Harmless text of the kinds of pictures that are held out."""
+    rng = random.Random(seed)
+    return [_shown(rng, attacks=0) for _ in range(count)]
 
 
 def _document(rng: random.Random) -> tuple[str, str]:
@@ -79,9 +87,12 @@ def _places(text: str) -> list[int]:
 
 
 def _inserted(rng: random.Random) -> Row:
+    return _with_order(rng, *_document(rng), "own/inserted")
+
+
+def _with_order(rng: random.Random, text: str, lang: str, group: str) -> Row:
     """A document with an instruction to the one who reads it for somebody."""
     grammar = _grammar()
-    text, lang = _document(rng)
     if lang != "en" and rng.random() < 0.7:
         order = grammar.one(f"{lang}.goal", rng)
         if rng.random() < 0.4:
@@ -92,7 +103,7 @@ def _inserted(rng: random.Random) -> Row:
         if rng.random() < 0.5:
             order = f"{grammar.one(f'{other}.over', rng)} {order}"
     else:
-        order = grammar.one("wrap", rng)
+        order = grammar.one("x_plain" if rng.random() < 0.25 else "wrap", rng)
     order = _case(rng, order)
     place = rng.choice(_places(text))
     if rng.random() < 0.35:
@@ -101,7 +112,7 @@ def _inserted(rng: random.Random) -> Row:
     after = rng.choice([" ", "\n", "\n\n"])
     whole = f"{text[:place]}{before}{order}{after}{text[place:]}".rstrip()
     start = place + len(before)
-    row = Row(whole, True, TOOL, "indirect", "own/inserted", lang, (start, start + len(order)))
+    row = Row(whole, True, TOOL, "indirect", group, lang, (start, start + len(order)))
     return _as_read(rng, row)
 
 
@@ -140,6 +151,14 @@ def _case(rng: random.Random, order: str) -> str:
 def _clean(rng: random.Random) -> Row:
     text, lang = _document(rng)
     return _as_read(rng, Row(text, False, TOOL, "document", "own/document", lang))
+
+
+def _shown(rng: random.Random, attacks: float = 0.4) -> Row:
+    """What a screen or another picture shows, with or without an instruction."""
+    text = _grammar().one("other_screen", rng)
+    if rng.random() < attacks:
+        return _with_order(rng, text, "en", SHOWN)
+    return _as_read(rng, Row(text, False, TOOL, "document", SHOWN))
 
 
 @cache
@@ -286,7 +305,11 @@ def planted(rows: list[Row], count: int, seed: int) -> list[Row]:
     ]
     found = []
     for row in rng.choices(carriers, k=count):
-        order = grammar.one("wrap", rng) if rng.random() < 0.85 or not tasks else rng.choice(tasks)
+        chance = rng.random()
+        if chance < 0.25 and tasks:
+            order = rng.choice(tasks)
+        else:
+            order = grammar.one("x_plain" if chance < 0.4 else "wrap", rng)
         if row.lang in grammar.languages() and rng.random() < 0.6:
             order = grammar.one(f"{row.lang}.goal", rng)
         order = _case(rng, order)

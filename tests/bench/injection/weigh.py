@@ -69,6 +69,23 @@ def _slope(score: Floats, attack: NDArray[np.bool_]) -> float:
     return max(0.05, float(line[0].detach()))
 
 
+def calibration(
+    logit: Floats, attack: NDArray[np.bool_]
+) -> tuple[float, list[tuple[float, float, int]]]:
+    """The odds of an attack at which scores are right on average, and at those odds the mean
+    score, share of attacks and number of rows of each tenth of the scale."""
+    score = 1 / (1 + np.exp(-logit))
+    odds = float(score[~attack].mean() / (1 - score[attack]).mean())
+    weight = np.where(attack, odds / attack.sum(), 1 / (~attack).sum())
+    place = np.minimum((score * 10).astype(int), 9)
+    rows = []
+    for inside in (place == tenth for tenth in range(10)):
+        if inside.any():
+            mean, share = (np.average(v[inside], weights=weight[inside]) for v in (score, attack))
+            rows.append((float(mean), float(share), int(inside.sum())))
+    return odds, rows
+
+
 def logits(seen: Sequence[Seen], weights: Sequence[float]) -> Floats:
     """The highest logit of each row."""
     given = np.array(weights[1:])
