@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-NICE = 10  # what the threads for pictures add to the process's niceness
+NICE = 5  # what the threads for pictures add to the process's niceness
 
 
 class Pool:
