@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from urllib.error import HTTPError
 
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
@@ -57,8 +58,12 @@ def posting(
         number = lane
         while not stop.is_set():
             number += at_once
-            post(url, body(0, a4(number)))
-            done[0] += 1
+            try:
+                post(url, body(0, a4(number)))
+            except HTTPError as refused:  # one that did not fit its time
+                refused.close()
+            else:
+                done[0] += 1
 
     threads = [threading.Thread(target=work, args=(lane,)) for lane in range(at_once)]
     for thread in threads:
