@@ -205,6 +205,7 @@ def judged(seen: Sequence[weigh.Seen]) -> dict[str, object]:
             if channel == TOOL:
                 cut = [replace(s, values=s.values[:, :width]) for s in pictured]
                 stages[stage]["image"] = _for_pictures(stages[stage][TOOL], cut)
+    _shipped(seen, stages["full"])
     return {**stages, "sure": _sure(seen, stages["quick"][TYPED], stages["full"][TYPED])}
 
 
@@ -238,6 +239,28 @@ def _print(title: str, seen: Sequence[weigh.Seen], score: np.ndarray) -> None:
     odds, tenths = weigh.calibration(score, attack)
     print(f"  score: share of attacks (rows), where one text in {1 / odds + 1:.0f} is an attack")
     print("  " + ", ".join(f"{mean:.2f}: {share:.2f} ({n})" for mean, share, n in tenths))
+
+
+def _shipped(seen: Sequence[weigh.Seen], judge: dict[str, tuple[float, ...]]) -> None:
+    """Prints what the judge that ships, fitted on all of these sources, makes of them."""
+    public = [s for s in seen if held(s.row.group)]
+    score = np.array([weigh.logits([s], judge[s.row.channel])[0] for s in public])
+    attack = np.array([s.row.attack for s in public])
+    print("one judge for all:")
+    kinds = [("all", [True] * len(public))]
+    kinds += [(name, [s.row.channel == name for s in public]) for name in (TYPED, TOOL)]
+    groups = sorted({s.row.group for s in public})
+    kinds += [(name, [s.row.group == name for s in public]) for name in groups]
+    for name, chosen in kinds:
+        hits, misses = score[attack & chosen], score[~attack & np.array(chosen)]
+        line = f"  {name}:"
+        if len(hits) and len(misses):
+            rates = [recall_at(hits, misses, rate) for rate in (0.01, 0.05)]
+            line += f" AUC {auc(hits, misses):.3f}, at 1%/5% {rates[0]:.3f}/{rates[1]:.3f};"
+        for title, values in (("found", hits), ("false alarms", misses)):
+            if len(values):
+                line += f" {title} {wilson((values >= 0).sum(), len(values))}"
+        print(line)
 
 
 def _sure(seen: Sequence[weigh.Seen], quick: Sequence[float], full: Sequence[float]) -> list[float]:
