@@ -80,14 +80,11 @@ class Runner:
         """The same without blocking the event loop."""
         import asyncio
 
-        if len(jobs) <= TURN:
-            begun = [self._begin(job) for job in jobs]
-        else:
-            begun = []
-            for job in jobs:
-                begun.append(self._begin(job))
-                if not len(begun) % TURN:
-                    await asyncio.sleep(0)
+        begun = []
+        for job in jobs:
+            begun.append(self._begin(job))
+            if not len(begun) % TURN:
+                await asyncio.sleep(0)
         at_once = tuple(one for one in begun if isinstance(one, Result))
         if len(at_once) == len(begun):
             return at_once

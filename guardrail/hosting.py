@@ -9,6 +9,7 @@ from guardrail.content import Call, Content, Context, Image, Part, Reply, Role, 
 from guardrail.detector import Stage
 from guardrail.drive import OPENED, AsyncCaller, aplay
 from guardrail.flow import Outcome, screened_only
+from guardrail.ids import record_id
 from guardrail.pdf import is_pdf, of_pictures, read_pdf
 from guardrail.policy import LIMITS_RULE, Mode
 from guardrail.record import Record, StageRecord, finding_dict
@@ -49,5 +50,6 @@ __all__ = [
     "is_pdf",
     "of_pictures",
     "read_pdf",
+    "record_id",
     "screened_only",
 ]

@@ -6,7 +6,6 @@ These rules bear the names of their places in a policy: `unscreenable.audio`, `p
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +20,7 @@ from guardrail.hosting import (
     StageRecord,
     Status,
     Verdict,
+    record_id,
 )
 from guardrail_integrations.proxy.surface import Refusal
 
@@ -63,7 +63,7 @@ def with_notes(record: Record, notes: Sequence[Note]) -> Record:
 
 def named(refusal: Refusal) -> Refusal:
     """A refusal with the id of the record that is to be made of it."""
-    return replace(refusal, record=f"gr_{secrets.token_hex(8)}")
+    return replace(refusal, record=record_id())
 
 
 def refused_record(
