@@ -44,12 +44,12 @@ def hints(*texts: str) -> Collection[str]:
     for text in texts:
         present = _marks().Match(utf8(text))
         if not present:
-            return _NAMES
-        found.update(_NAMES[index] for index in present if index < len(_NAMES))
+            return NAMES
+        found.update(NAMES[index] for index in present if index < len(NAMES))
     return found
 
 
-_NAMES = tuple(_MARKS)
+NAMES = tuple(_MARKS)
 
 
 @lru_cache(maxsize=1)
