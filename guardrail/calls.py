@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Call, Context, Part, Reply
-from guardrail.drive import NOTHING, OPENED, AsyncCaller, Caller, arun, run
 from guardrail.errors import Blocked, ReviewRequired
-from guardrail.flow import Outcome, guarded
-from guardrail.steps import Ended, Release
-from guardrail.stream import Delta
+from guardrail.flow.drivers import NOTHING, OPENED, AsyncCaller, Caller, arun, run
+from guardrail.flow.order import Outcome, guarded
+from guardrail.flow.steps import Ended, Release
+from guardrail.flow.stream import Delta
 from guardrail.telemetry import REQUEST_PARAMETERS
 from guardrail.verdict import Action, Verdict
 

@@ -14,14 +14,15 @@ from guardrail.cache import Cache, Digester, MemoryCache
 from guardrail.calls import Options, stop, wrap
 from guardrail.content import Call, Content, Context, Part, Text
 from guardrail.detector import Stage
-from guardrail.drive import Runner, aplay, play
-from guardrail.flow import Flow, screened_only
-from guardrail.plan import Plan
+from guardrail.flow.drivers import aplay, play
+from guardrail.flow.order import Flow, screened_only
+from guardrail.flow.plan import Plan
+from guardrail.flow.pools import Pools
+from guardrail.flow.runner import Runner
+from guardrail.flow.steps import Ended
 from guardrail.policy import LIMITS_RULE, Policy, Rule
-from guardrail.pools import Pools
 from guardrail.rates import Rates
 from guardrail.record import Record, Sink
-from guardrail.steps import Ended
 from guardrail.telemetry import Telemetry
 from guardrail.verdict import Action, Finding, Verdict
 
@@ -85,7 +86,7 @@ class Guard:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         if not isinstance(policy, Policy):
-            from guardrail.load import load_policy
+            from guardrail.policy.load import load_policy
 
             policy = load_policy(policy, registry=registry)
         self.policy = policy

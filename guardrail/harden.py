@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from guardrail.content import Content, Part, Text
-from guardrail.marks import canary
 
 Mark = Literal["delimit", "datamark", "none"]
 
@@ -51,6 +50,11 @@ class Hardened:
     note_in: str | None = None
     pictures: int = 0
     applied: bool = True
+
+
+def canary() -> str:
+    """A fresh mark to put into a system prompt; the check `system_prompt` knows it by its form."""
+    return f"gr-canary-{secrets.token_hex(8)}"
 
 
 def harden(trust: Trust, content: Content) -> tuple[Hardened, Mapping[str, Part]] | None:

@@ -1,21 +1,20 @@
 """Public names for those who host guarded calls themselves, such as servers and gateways.
 
-A host reads a call into a `Call`, opens a `Book(guard.plan, call)` for it, plays that with `begin`
-and an `AsyncCaller` of its own, which knows the model, and hands out what is released.
+A host reads a call into a `Call`, makes a `Recorder(guard.plan, call)` for it, plays that with
+`begin` and an `AsyncCaller` of its own, which knows the model, and hands out what is released.
 """
 
-from guardrail.book import Book
 from guardrail.content import Call, Content, Context, Image, Part, Reply, Role, Text, Usage
 from guardrail.detector import Stage
-from guardrail.drive import OPENED, AsyncCaller, aplay
-from guardrail.flow import Outcome, screened_only
-from guardrail.ids import record_id
+from guardrail.flow.drivers import OPENED, AsyncCaller, aplay
+from guardrail.flow.fast_path import begin
+from guardrail.flow.order import Outcome, screened_only
+from guardrail.flow.recorder import Recorder
+from guardrail.flow.steps import Ended, Release
+from guardrail.flow.stream import Delta
 from guardrail.pdf import is_pdf, of_pictures, read_pdf
 from guardrail.policy import LIMITS_RULE, Mode
-from guardrail.record import Record, StageRecord, finding_dict
-from guardrail.short import begin
-from guardrail.steps import Ended, Release
-from guardrail.stream import Delta
+from guardrail.record import Record, StageRecord, finding_dict, record_id
 from guardrail.verdict import Action, RuleResult, Status, Verdict
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "OPENED",
     "Action",
     "AsyncCaller",
-    "Book",
     "Call",
     "Content",
     "Context",
@@ -34,6 +32,7 @@ __all__ = [
     "Outcome",
     "Part",
     "Record",
+    "Recorder",
     "Release",
     "Reply",
     "Role",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,15 @@ from guardrail.harden import Hardened
 from guardrail.verdict import Action, Area, Finding, RuleResult, Status, Verdict
 
 SCHEMA_VERSION = 1
+
+_numbers = random.Random()  # noqa: S311  not secret
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_numbers.seed)
+
+
+def record_id() -> str:
+    """A new identity of a record: 64 random bits, from a generator of each process's own."""
+    return f"gr_{_numbers.getrandbits(64):016x}"
 
 
 @dataclass(slots=True)

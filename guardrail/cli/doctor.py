@@ -12,8 +12,8 @@ import click
 from guardrail.cli.common import load_guard, policy_option, terminal
 from guardrail.content import Call, Content, Part
 from guardrail.detector import Stage
-from guardrail.drive import play
-from guardrail.flow import Outcome, screened_only
+from guardrail.flow.drivers import play
+from guardrail.flow.order import Outcome, screened_only
 
 if TYPE_CHECKING:
     from guardrail.canaries import Canary

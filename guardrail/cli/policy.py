@@ -35,7 +35,7 @@ def check(policies: tuple[str, ...]) -> None:
     """Say whether policies can be used; every mistake with its line. Folders stand for all in
     them. Ends with 2 if one has mistakes."""
     from guardrail.errors import PolicyError
-    from guardrail.load import load_policy
+    from guardrail.policy.load import load_policy
 
     wrong = 0
     for name in _each(policies):
@@ -87,7 +87,7 @@ def show(name: str) -> None:
     from rich.markup import escape
     from rich.tree import Tree
 
-    from guardrail.plan import panes_of
+    from guardrail.flow.plan import panes_of
 
     loaded = _load(name)
     console = terminal()
@@ -130,7 +130,7 @@ def show(name: str) -> None:
 @policy.command()
 def schema() -> None:
     """Print the JSON Schema of policy files, for editors."""
-    from guardrail.load import policy_schema
+    from guardrail.policy.load import policy_schema
 
     click.echo(json.dumps(policy_schema(), indent=2))
 
@@ -156,7 +156,7 @@ def _each(names: Sequence[str]) -> Iterator[str]:
 
 def _load(name: str) -> Policy:
     from guardrail.errors import PolicyError
-    from guardrail.load import load_policy
+    from guardrail.policy.load import load_policy
 
     try:
         return load_policy(name)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from guardrail.errors import ContentError
+from guardrail.flow.stream import Delta
 from guardrail.reading.answers import finish_reason_of, usage_of
 from guardrail.reading.tree import Path, is_list, put
 from guardrail.reading.tree import field as get
-from guardrail.stream import Delta
 
 
 def read_delta(chunk: Any) -> Delta:

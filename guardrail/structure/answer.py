@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from guardrail.content import Content, Reply, Text
-from guardrail.drive import NOTHING
 from guardrail.errors import ContentError
+from guardrail.flow.drivers import NOTHING
+from guardrail.flow.stream import Delta
 from guardrail.policy import Rule
 from guardrail.reading.documents import document_key, read_document
-from guardrail.stream import Delta
 from guardrail.structure.check import CALLED, documents_in, read_text, schema_detector
 from guardrail.structure.progress import Progress
 from guardrail.structure.shape import Shape

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from guardrail import Guard, NotRun, PolicyError, Span, Stage, Text, View
-from guardrail.load import load_policy
+from guardrail.policy.load import load_policy
 from guardrail_detectors.classifier import classifier
 
 WORDS = "the a cat dog sat on mat and we like tea idiot moron stupid".split()

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from guardrail import Action, Extractor, Guard, Image, Text
 from guardrail.cli.drawing import chat, invoice, receipt
-from guardrail.load import load_policy
+from guardrail.policy.load import load_policy
 from guardrail.redteam.render import opened, rendered, style_names
 from guardrail.reencode import Reencode, reencoded
 from tests.bench import pictures

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from guardrail import Action, Blocked, Detector, Finding, Guard, Spec, Text, View
-from guardrail.flow import guarded
-from guardrail.plan import Plan
+from guardrail.flow.order import guarded
+from guardrail.flow.plan import Plan
 from guardrail.testing import CapturedRecords, fixed_detector, policy_of, rule
-from tests.core.test_flow import call, deltas, names, play, reply
+from tests.core.test_order import call, deltas, names, play, reply
 
 BAD = rule(fixed_detector({"bad": 0.9}))
 

@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from guardrail import Action, Box, Detector, Finding, Guard, Spec, Text, View
-from guardrail.load import load_policy
 from guardrail.policy import Alert, Policy
+from guardrail.policy.load import load_policy
 from guardrail.registry import Registry
 from guardrail.testing import CapturedRecords, fixed_detector, fixed_extractor, policy_of, rule
 from tests.bench import pictures

@@ -8,13 +8,14 @@ import pytest
 from PIL import Image as Pillow
 
 from guardrail import Action, Box, Region, Status, Text
-from guardrail.flow import Outcome, guarded
-from guardrail.plan import Plan
-from guardrail.policy import Limits, Mode, Policy
-from guardrail.steps import Next, Release, Step
-from guardrail.stream import Delta
+from guardrail.content import Limits
+from guardrail.flow.order import Outcome, guarded
+from guardrail.flow.plan import Plan
+from guardrail.flow.steps import Next, Release, Step
+from guardrail.flow.stream import Delta
+from guardrail.policy import Mode, Policy
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
-from tests.core.test_flow import call, play
+from tests.core.test_order import call, play
 
 
 def drawn(mark: str, width: int = 32) -> bytes:

@@ -30,14 +30,14 @@ from guardrail import (
     View,
 )
 from guardrail.detector import Window
-from guardrail.flow import Outcome, guarded
-from guardrail.load import load_policy
-from guardrail.plan import Plan
+from guardrail.flow.order import Outcome, guarded
+from guardrail.flow.plan import Plan
+from guardrail.flow.steps import Emit, Next, Release, Run, Step
+from guardrail.flow.stream import Delta, Stream
 from guardrail.policy import Mode, OnError
-from guardrail.steps import Emit, Next, Release, Run, Step
-from guardrail.stream import Delta, Stream
+from guardrail.policy.load import load_policy
 from guardrail.testing import CapturedRecords, fixed_detector, policy_of, rule
-from tests.core.test_flow import call, deltas, play
+from tests.core.test_order import call, deltas, play
 
 # --- by hand ------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from click.testing import CliRunner
 
 from guardrail.cli import main
 from guardrail.cli.drawing import SCENES
-from guardrail.load import load_policy
+from guardrail.policy.load import load_policy
 
 ROOT = Path(__file__).parents[2]
 WIDTH = 80  # columns for help, of which click leaves two free

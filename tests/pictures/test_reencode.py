@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from guardrail import Guard, Image, PolicyError
 from guardrail.cli.drawing import receipt
 from guardrail.image import FORMATS
-from guardrail.load import load_policy
+from guardrail.policy.load import load_policy
 from guardrail.reencode import Reencode, reencoded
 from tests.bench.pictures import photo
 

@@ -1,11 +1,20 @@
 """The sidecar proxy: a policy in front of any model endpoint.
 
-http_server.py  bytes from clients to Exchanges (exchange.py), and answers back to bytes
-app.py          which path is what: a surface, our own endpoints, anything else
-guarded.py      one guarded call: its surface, its flow, its upstream
-upstream.py     Requests to an upstream, and Responses from it
-surfaces/       one file for each API: read a body, write changes back, blocks, streams
-serve.py        a proxy that listens; workers.py: as processes, with signals and reloads
+How a call goes through it:
+
+http_server.py    bytes from clients to Exchanges (exchange.py), and answers back to bytes
+app.py            which path is what: a surface, our own endpoints.py, anything else (forward.py)
+guarded.py        one guarded call: its surface, its flow, its upstream
+  surfaces/       one file for each API: read a body, write changes back, blocks, streams
+  surface.py      what a surface is; found.py, json_body.py and streamed.py read and write for it
+  prepare.py      what a call only names: fetch.py (addresses.py), file_ids.py, pictures.py
+  streaming.py    a streamed answer, event by event (sse.py); answer.py: one as far as it has come
+upstream.py       Requests to an upstream, and Responses from it; connection.py: one connection
+refusals.py       why there is no answer; proxy_rules.py: the proxy's own decisions, in the record
+backlog.py        what is told of calls behind them: metrics.py, tracing.py, reply_facts.py
+
+serve.py          a proxy that listens; workers.py: as processes, with signals and reloads
+settings.py       how it is set up; configuration.py: from a file; readiness.py: whether it works
 """
 
 from guardrail_integrations.proxy.serve import Server, bound, serving

@@ -26,9 +26,9 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
 )
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
-from guardrail_integrations.proxy.noted import MALFORMED, Note, named, refused_record
 from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.prepare import prepare
+from guardrail_integrations.proxy.proxy_rules import MALFORMED, Note, named, refused_record
 from guardrail_integrations.proxy.readiness import Readiness
 from guardrail_integrations.proxy.refusals import Refused, refused
 from guardrail_integrations.proxy.settings import Settings

@@ -27,9 +27,9 @@ from guardrail.hosting import (
 )
 from guardrail_integrations.proxy.found import Found
 from guardrail_integrations.proxy.json_body import BadJson, read_json
-from guardrail_integrations.proxy.noted import Note, with_notes
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
 from guardrail_integrations.proxy.prepare import prepare, weighed
+from guardrail_integrations.proxy.proxy_rules import Note, with_notes
 from guardrail_integrations.proxy.refusals import Refused, refused, unavailable
 from guardrail_integrations.proxy.surfaces import chat
 

@@ -9,7 +9,7 @@ from guardrail_integrations.proxy.forward import upstream_headers
 from guardrail_integrations.proxy.found import Remote
 from guardrail_integrations.proxy.headers import without
 from guardrail_integrations.proxy.interfaces import Request
-from guardrail_integrations.proxy.noted import FILE_IDS
+from guardrail_integrations.proxy.proxy_rules import FILE_IDS
 from guardrail_integrations.proxy.refusals import refused
 
 if TYPE_CHECKING:

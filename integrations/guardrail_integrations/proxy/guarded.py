@@ -11,7 +11,6 @@ from guardrail import ContentError
 from guardrail.hosting import (
     OPENED,
     AsyncCaller,
-    Book,
     Call,
     Content,
     Context,
@@ -20,6 +19,7 @@ from guardrail.hosting import (
     Image,
     Outcome,
     Part,
+    Recorder,
     Release,
     Reply,
     RuleResult,
@@ -41,16 +41,16 @@ from guardrail_integrations.proxy.headers import (
 )
 from guardrail_integrations.proxy.interfaces import Buffer, Headers, Request, Response
 from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
-from guardrail_integrations.proxy.noted import Note, blocked, with_notes
 from guardrail_integrations.proxy.prepare import Prepared, weighed
+from guardrail_integrations.proxy.proxy_rules import Note, blocked, with_notes
 from guardrail_integrations.proxy.refusals import (
     Refused,
     refusal_of,
     refused,
     unreadable_answer,
 )
+from guardrail_integrations.proxy.reply_facts import LateReply, told_by
 from guardrail_integrations.proxy.streaming import Streaming
-from guardrail_integrations.proxy.told import LateReply, told_by
 from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class GuardedCall(AsyncCaller):
         handling.context = context
 
     def emit(self, call: Ended) -> None:
-        """See drive.Caller. The record is handed on once the request has been handled."""
+        """See hosting.AsyncCaller. The record is handed on once the request has been handled."""
         self.handling.over = call
 
     async def run(self) -> None:
@@ -116,9 +116,9 @@ class GuardedCall(AsyncCaller):
         parts = tuple(self.found.parts + self.prepared.parts)
         call = Call(Content(parts), self.context, self.found.parameters)
         runner = self.rules.guard.runner
-        book = Book(self.rules.guard.plan, call, self.verdicts.append, runner.cache)
-        book.amend = partial(with_notes, notes=self.notes)
-        steps = await begin(book, runner, self, self._end)
+        recorder = Recorder(self.rules.guard.plan, call, self.verdicts.append, runner.cache)
+        recorder.amend = partial(with_notes, notes=self.notes)
+        steps = await begin(recorder, runner, self, self._end)
         if steps is not None:
             async for item in steps:
                 if item is not OPENED and item and self.streaming is not None:
@@ -144,7 +144,7 @@ class GuardedCall(AsyncCaller):
     # the flow's questions
 
     async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
-        """See drive.Caller."""
+        """See hosting.AsyncCaller."""
         self._leave()
         changes = self.prepared.changes
         if changed:
@@ -178,12 +178,12 @@ class GuardedCall(AsyncCaller):
         return LateReply.of(read, len(raw))
 
     async def take(self) -> Delta | None:
-        """See drive.Caller."""
+        """See hosting.AsyncCaller."""
         assert self.streaming is not None, "a stream was opened"
         return await self.streaming.take()
 
     async def pour(self) -> Reply:
-        """See drive.Caller."""
+        """See hosting.AsyncCaller."""
         assert self.streaming is not None, "a stream was opened"
         return await self.streaming.pour()
 
@@ -192,12 +192,12 @@ class GuardedCall(AsyncCaller):
         return self.streaming is not None and self.streaming.settled
 
     def release(self, step: Release) -> bytes:
-        """See drive.Caller."""
+        """See hosting.AsyncCaller."""
         assert self.streaming is not None, "a stream was opened"
         return self.streaming.release(step)
 
     async def close(self) -> None:
-        """See drive.Caller."""
+        """See hosting.AsyncCaller."""
         if self.streaming is not None or self.outcome is None or self.outcome.stopped:
             self._leave()
 

@@ -21,7 +21,7 @@ from guardrail_integrations.proxy.found import (
 )
 from guardrail_integrations.proxy.interfaces import Fetcher, FetchError
 from guardrail_integrations.proxy.json_body import Path
-from guardrail_integrations.proxy.noted import ADDRESSES, FILE_IDS, note_of
+from guardrail_integrations.proxy.proxy_rules import ADDRESSES, FILE_IDS, note_of
 from guardrail_integrations.proxy.refusals import Refused, refused
 
 Files = Callable[[Remote], Awaitable[bytes]]

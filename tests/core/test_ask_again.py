@@ -11,13 +11,13 @@ import pytest
 
 from guardrail import Action, Blocked, Guard, Rule, Text
 from guardrail.content import Usage
-from guardrail.flow import Outcome, guarded
-from guardrail.plan import Plan
+from guardrail.flow.order import Outcome, guarded
+from guardrail.flow.plan import Plan
+from guardrail.flow.steps import Ask, Release, Step
 from guardrail.policy import Mode
 from guardrail.record import Record
-from guardrail.steps import Ask, Release, Step
 from guardrail.testing import CapturedRecords, ScriptedModel, fixed_detector, policy_of, rule
-from tests.core.test_flow import call, deltas, names, play, reply
+from tests.core.test_order import call, deltas, names, play, reply
 
 
 def again(times: int = 2, action: Action = Action.BLOCK, **options: Any) -> Rule:

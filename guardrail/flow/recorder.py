@@ -1,4 +1,4 @@
-"""The book of a guarded call: its times and facts, and the record that they make in the end."""
+"""The recorder of a guarded call: its times and facts, and the record that they make in the end."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 from guardrail.cache import Cache
 from guardrail.content import Call, Content, Part, Reply, Usage
 from guardrail.detector import Stage
-from guardrail.glance import Glanced, glance
+from guardrail.flow.fast_stage import FastStage, fast_stage
+from guardrail.flow.known_parts import remember
+from guardrail.flow.plan import Plan
+from guardrail.flow.screening import Screened, screen
+from guardrail.flow.steps import Ask, Start, Step, Wait
+from guardrail.flow.stream import Delta
 from guardrail.harden import Hardened, harden
-from guardrail.ids import record_id
-from guardrail.kept import keep
-from guardrail.plan import Plan
 from guardrail.policy import Failure, Mode
-from guardrail.record import Record, StageRecord
-from guardrail.screening import Screened, screen
-from guardrail.steps import Ask, Start, Step, Wait
-from guardrail.stream import Delta
+from guardrail.record import Record, StageRecord, record_id
 from guardrail.verdict import Verdict
 
 LATER = 16_384  # characters that may be kept until the record is made
@@ -31,7 +30,7 @@ _NO_USAGE = Usage()
 _UNHEARD = Reply()
 
 
-class Book:
+class Recorder:
     """Keeps the times and facts of a call. What they make in the end is put together where it is
     asked for, so that no call waits for what is told of it. `decided` is told of the verdict on
     each stage as it ends; `amend` adds to the record what its host decided. Pictures in which
@@ -50,17 +49,17 @@ class Book:
         self.started = time.time_ns()
         self.ended = 0
         self.error: str | None = None
-        self.stages: list[StageRecord | Glanced] = []
+        self.stages: list[StageRecord | FastStage] = []
         self.asks: list[tuple[int, int]] = []
         self.heard = _UNHEARD
         self.spent = _NO_USAGE
         self.cut_off = False
         self.hardened: Hardened | None = None
         self.amend: Callable[[Record], Record] | None = None
-        self._undecided: Stage | None = None  # a stage that a glance was not enough for
+        self._undecided: Stage | None = None  # a stage that the fast path was not enough for
         self._record: Record | None = None
 
-    def end(self, error: str | None = None) -> Book:
+    def end(self, error: str | None = None) -> Recorder:
         """The call is over; `error` is the type of what ended it. What it held is let go."""
         self.ended, self.error, self.call = time.time_ns(), error, _NO_CALL
         return self
@@ -73,10 +72,9 @@ class Book:
             self._record = written if self.amend is None else self.amend(written)
         return self._record
 
-    def glance(self, stage: Stage, content: Content) -> Verdict | None:
-        """The verdict on a stage where a glance is enough, which found nothing; None where `screen`
-        has to look."""
-        seen = glance(self.plan, stage, self.context, content.parts, self._cache)
+    def try_fast(self, stage: Stage, content: Content) -> Verdict | None:
+        """The verdict on a stage that the fast path lets pass; None where `screen` has to look."""
+        seen = fast_stage(self.plan, stage, self.context, content.parts, self._cache)
         if seen is None:
             self._undecided = stage
             return None
@@ -93,10 +91,10 @@ class Book:
         asked: int | None = None,
         stopped: Verdict | None = None,
     ) -> Generator[Step, Any, Screened]:
-        """Look at a stage: at a glance, and else in waves."""
-        glances = not failures and stopped is None and self._undecided is not stage
+        """Look at a stage: on the fast path, and else in waves."""
+        fast = not failures and stopped is None and self._undecided is not stage
         self._undecided = None
-        if glances and (verdict := self.glance(stage, content)) is not None:
+        if fast and (verdict := self.try_fast(stage, content)) is not None:
             return Screened(verdict, content)
         screened, record = yield from screen(
             self.plan, stage, self.call, content, failures, thorough=thorough, asked=asked
@@ -105,11 +103,11 @@ class Book:
             record = replace(record, verdict=stopped)
             screened = Screened(stopped, screened.content)
         elif self._cache is not None and not failures:
-            keep(self.plan, self._cache, stage, content.parts, record, screened.found)
+            remember(self.plan, self._cache, stage, content.parts, record, screened.found)
         self._decide(record)
         return screened
 
-    def _decide(self, stage: StageRecord | Glanced) -> None:
+    def _decide(self, stage: StageRecord | FastStage) -> None:
         self.stages.append(stage)
         if self.decided is not None:
             self.decided(stage.verdict)
@@ -184,7 +182,7 @@ class Book:
             started_ns=self.started,
             ended_ns=self.ended,
             stages=tuple(
-                [one.record() if isinstance(one, Glanced) else one for one in self.stages]
+                [one.record() if isinstance(one, FastStage) else one for one in self.stages]
             ),
             asks=tuple(self.asks),
             usage=self.spent + heard.usage,

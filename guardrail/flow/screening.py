@@ -15,14 +15,14 @@ from typing import Any
 from guardrail.content import Call, Content, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Ignored, Stage, View
 from guardrail.edit import apply
-from guardrail.glance import INLINE_CHARS
+from guardrail.flow.fast_stage import INLINE_CHARS
+from guardrail.flow.locations import as_read_from, placed
+from guardrail.flow.plan import Plan
+from guardrail.flow.steps import Job, Result, Run, Step
 from guardrail.jsontext import Unescaped, is_json, unescaped
-from guardrail.placing import as_read_from, placed
-from guardrail.plan import Plan
 from guardrail.policy import LIMITS_RULE, Failure, Mode, Observed, Policy, Rule, decide
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.reencode import Reencode
-from guardrail.steps import Job, Result, Run, Step
 from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
 
 MAX_REASONS = 5  # of what one extractor ignored, in the record

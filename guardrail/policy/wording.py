@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from guardrail.document import Path
+from guardrail.policy.document import Path
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from guardrail.content import Content, Ending, Image, Limits, Part, Text, Usage, ending
 from guardrail.detector import Window
 from guardrail.edit import cut_chunks, cuts
+from guardrail.flow.steps import Release
 from guardrail.jsontext import ESCAPE, Cut, inside_string, is_json
 from guardrail.policy import Failure
-from guardrail.steps import Release
 from guardrail.verdict import Edit, Span, Status
 
 STRIDE = 32  # new characters that make another look worth its cost, at least

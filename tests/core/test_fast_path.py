@@ -1,4 +1,4 @@
-"""The short way through a call tells and does the same as the long one."""
+"""The fast path through a call tells and does the same as the whole way."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
 from guardrail import Action, Call, Content, Image, Text
-from guardrail.book import Book
 from guardrail.cache import MemoryCache
-from guardrail.content import Context, Part, Reply, Usage
+from guardrail.content import Context, Limits, Part, Reply, Usage
 from guardrail.detector import Stage
-from guardrail.drive import AsyncCaller, Runner, arun
-from guardrail.flow import Outcome, whole
-from guardrail.plan import Plan
-from guardrail.policy import Limits, Mode, Rule, Scope
-from guardrail.short import begin
-from guardrail.steps import Ended, Release
-from guardrail.stream import Delta
+from guardrail.flow.drivers import AsyncCaller, arun
+from guardrail.flow.fast_path import begin
+from guardrail.flow.order import Outcome, whole
+from guardrail.flow.plan import Plan
+from guardrail.flow.recorder import Recorder
+from guardrail.flow.runner import Runner
+from guardrail.flow.steps import Ended, Release
+from guardrail.flow.stream import Delta
+from guardrail.policy import Mode, Rule, Scope
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
 
 WORDS = {"bad": 0.9, "weak": 0.2}
@@ -99,20 +100,20 @@ class Model(AsyncCaller):
         self.outcome = outcome
 
 
-async def shortly(book: Book, runner: Runner, model: Model) -> list[Any]:
-    steps = await begin(book, runner, model, model.end)
+async def fast(recorder: Recorder, runner: Runner, model: Model) -> list[Any]:
+    steps = await begin(recorder, runner, model, model.end)
     return [] if steps is None else [item async for item in steps]
 
 
-async def at_length(book: Book, runner: Runner, model: Model) -> list[Any]:
-    return [item async for item in arun(whole(book), runner, model, model.end)]
+async def whole_way(recorder: Recorder, runner: Runner, model: Model) -> list[Any]:
+    return [item async for item in arun(whole(recorder), runner, model, model.end)]
 
 
-def told(book: Book) -> dict[str, Any]:
+def told(recorder: Recorder) -> dict[str, Any]:
     """The record without its times and what the ways may differ in: the order of checks, and
     whether one of a known picture was looked up on its own."""
-    record = book.record.to_dict()
-    assert record["id"] == book.id
+    record = recorder.record.to_dict()
+    assert record["id"] == recorder.id
     for key in ("id", "ms", "started_ns"):
         del record[key]
     if record["model"] is not None:
@@ -160,16 +161,16 @@ def test_both_ways_are_one(
     parts: list[Part] = [Text(text, f"texts/{place}") for place, text in enumerate(texts)]
     parts += [Image(picture(mark), f"images/{place}") for place, mark in enumerate(marks)]
     results = []
-    for way in (at_length, shortly):
+    for way in (whole_way, fast):
         runner, seen = Runner(MemoryCache(), digester=plan.digester), []
         for turn in range(2):
             named = [_renamed(part, turn) for part in parts]
             call = Call(Content(tuple(named)), Context(tenant="mine"))
             verdicts: list[Any] = []
-            book = Book(plan, call, verdicts.append, runner.cache if way is shortly else None)
+            recorder = Recorder(plan, call, verdicts.append, runner.cache if way is fast else None)
             model, error = Model(answer), ""
             try:
-                released = asyncio.run(way(book, runner, model))
+                released = asyncio.run(way(recorder, runner, model))
             except ConnectionError as raised:
                 released, error = [], str(raised)
             (over,) = model.over
@@ -180,8 +181,10 @@ def test_both_ways_are_one(
                 else (outcome.verdict, outcome.content, dict(outcome.changed), outcome.stopped)
             )
             released = [item for item in released if isinstance(item, (int, dict))]
-            seen.append((released, error, model.asked, model.closed, verdicts, about, told(book)))
-            assert over is book
+            seen.append(
+                (released, error, model.asked, model.closed, verdicts, about, told(recorder))
+            )
+            assert over is recorder
         results.append(seen)
     assert results[0] == results[1]
 
@@ -199,10 +202,10 @@ def test_a_known_picture_is_not_looked_at_again() -> None:
     runner = Runner(MemoryCache(), digester=plan.digester)
     for text in ("hello", "a second question"):
         parts = (Text(text), Image(picture("says weak")))
-        book = Book(plan, Call(Content(parts)), cache=runner.cache)
-        runs.append(book.glance(Stage.INPUT, book.call.content) is not None)
+        recorder = Recorder(plan, Call(Content(parts)), cache=runner.cache)
+        runs.append(recorder.try_fast(Stage.INPUT, recorder.call.content) is not None)
         call = Call(Content(parts))
-        asyncio.run(shortly(Book(plan, call, cache=runner.cache), runner, Model("fine")))
+        asyncio.run(fast(Recorder(plan, call, cache=runner.cache), runner, Model("fine")))
     assert runs == [False, True]
 
 
@@ -212,9 +215,9 @@ def test_a_picture_that_was_stopped_is_looked_at_each_time(mark: str) -> None:
     runner = Runner(MemoryCache(), digester=plan.digester)
     for _ in range(2):
         call = Call(Content((Image(picture(mark)),)))
-        assert Book(plan, call, cache=runner.cache).glance(Stage.INPUT, call.content) is None
+        assert Recorder(plan, call, cache=runner.cache).try_fast(Stage.INPUT, call.content) is None
         model = Model("fine")
-        asyncio.run(shortly(Book(plan, call, cache=runner.cache), runner, model))
+        asyncio.run(fast(Recorder(plan, call, cache=runner.cache), runner, model))
         assert model.outcome is not None
         assert model.outcome.stopped
 
@@ -223,29 +226,29 @@ def test_other_rules_do_not_take_over_what_is_known() -> None:
     cache, call = MemoryCache(), Call(Content((Image(picture("says hello")),)))
     first = Plan(policy_of(*rules(True, Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
     runner = Runner(cache, digester=first.digester)
-    asyncio.run(shortly(Book(first, call, cache=cache), runner, Model("fine")))
+    asyncio.run(fast(Recorder(first, call, cache=cache), runner, Model("fine")))
     word = rule(fixed_detector({"hello": 0.9}, name="hello"))
     other = Plan(policy_of(word, extractors=(EXTRACTOR,)), first.digester)
-    assert Book(first, call, cache=cache).glance(Stage.INPUT, call.content) is not None
-    assert Book(other, call, cache=cache).glance(Stage.INPUT, call.content) is None
+    assert Recorder(first, call, cache=cache).try_fast(Stage.INPUT, call.content) is not None
+    assert Recorder(other, call, cache=cache).try_fast(Stage.INPUT, call.content) is None
 
 
 def test_what_is_over_holds_nothing_of_the_call() -> None:
     plan = Plan(policy_of(rule(fixed_detector(WORDS, inline=True))))
-    book = Book(plan, Call(Content((Text("hello"),))))
-    asyncio.run(shortly(book, Runner(MemoryCache()), Model("fine")))
-    assert book.call.content == Content()
-    assert "hello" not in str(book.record.to_dict())
+    recorder = Recorder(plan, Call(Content((Text("hello"),))))
+    asyncio.run(fast(recorder, Runner(MemoryCache()), Model("fine")))
+    assert recorder.call.content == Content()
+    assert "hello" not in str(recorder.record.to_dict())
 
 
 async def test_a_stream_that_no_rule_reads_is_poured() -> None:
     plan = Plan(policy_of(rule(fixed_detector(WORDS, inline=True), when=["input"])))
     for load in plan.loading.values():
         load()
-    book, model = Book(plan, Call(Content((Text("hello"),)))), Model(["a", "b"])
-    assert await begin(book, Runner(MemoryCache()), model, model.end) is None
+    recorder, model = Recorder(plan, Call(Content((Text("hello"),)))), Model(["a", "b"])
+    assert await begin(recorder, Runner(MemoryCache()), model, model.end) is None
     assert (model.poured, model.closed) == (["a", "b"], 1)
-    record = book.record
+    record = recorder.record
     assert [str(stage.stage) for stage in record.stages] == ["input", "output"]
     assert (record.usage, record.finish_reason, record.cut_off) == (Usage(1), "stop", False)
 
@@ -256,9 +259,9 @@ async def test_a_poured_stream_that_breaks_is_recorded_as_cut_off() -> None:
             raise ConnectionError
 
     plan = Plan(policy_of())
-    book, model = Book(plan, Call(Content((Text("hello"),)))), Breaks(["a"])
+    recorder, model = Recorder(plan, Call(Content((Text("hello"),)))), Breaks(["a"])
     with pytest.raises(ConnectionError):
-        await begin(book, Runner(MemoryCache()), model, model.end)
-    record = book.record
+        await begin(recorder, Runner(MemoryCache()), model, model.end)
+    record = recorder.record
     assert (record.cut_off, record.error, model.closed) == (True, "ConnectionError", 1)
     assert [str(stage.stage) for stage in record.stages] == ["input", "output"]

@@ -15,9 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from guardrail.content import Limits
 from guardrail.detector import Detector, Extractor, Spec
-from guardrail.document import Document, Path, parse
 from guardrail.errors import Mistake, PolicyError
-from guardrail.format import OnErrorEntry, PolicyFile, ReencodeEntry, RuleEntry, TrustEntry
 from guardrail.harden import Trust
 from guardrail.policy import (
     ANY_LABEL,
@@ -34,10 +32,12 @@ from guardrail.policy import (
     Unscreenable,
     replacement_mistake,
 )
+from guardrail.policy.document import Document, Path, parse
+from guardrail.policy.format import OnErrorEntry, PolicyFile, ReencodeEntry, RuleEntry, TrustEntry
+from guardrail.policy.wording import did_you_mean, in_words, place_in
 from guardrail.reencode import Reencode
 from guardrail.registry import Kind, Registry, UnknownPlugin
 from guardrail.verdict import Action
-from guardrail.wording import did_you_mean, in_words, place_in
 
 PATHS = ("file", "calibration")  # arguments that are paths, relative to the policy's folder
 SHIPPED = ("default", "strict", "monitor")
@@ -49,7 +49,7 @@ M = TypeVar("M", bound=BaseModel)
 def policies_folder() -> FilePath:
     """The folder of the shipped policies, in an installed package or in a checkout."""
     packaged = FilePath(str(files("guardrail") / "policies"))
-    return packaged if packaged.is_dir() else FilePath(__file__).parents[1] / "policies"
+    return packaged if packaged.is_dir() else FilePath(__file__).parents[2] / "policies"
 
 
 def load_policy(

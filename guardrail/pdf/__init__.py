@@ -19,7 +19,7 @@ from typing import Any
 from guardrail.content import Box, Image, Limits, Part, Region, Role, Text
 from guardrail.errors import ContentError, MissingExtra
 
-_RENDERER = Path(__file__).with_name("render_pdf.py")
+_RENDERER = Path(__file__).with_name("renderer.py")
 _FAILED = {
     "damaged": "it is damaged or not a PDF",
     "encrypted": "it is encrypted",

@@ -12,12 +12,12 @@ from guardrail import Action, Call, Content, Image, Status, Text
 from guardrail.content import Box, Context, Limits, Region, Reply, Usage
 from guardrail.detector import Stage
 from guardrail.errors import PictureError
-from guardrail.flow import Flow, Outcome, guarded, screened_only
-from guardrail.plan import Plan
+from guardrail.flow.order import Flow, Outcome, guarded, screened_only
+from guardrail.flow.plan import Plan
+from guardrail.flow.screening import OUT_OF_SCOPE, STOPPED
+from guardrail.flow.steps import Ask, Emit, Job, Next, Release, Result, Run, Step, Wait, failure_of
+from guardrail.flow.stream import Delta
 from guardrail.policy import Failure, Mode, OnError, Policy, Rule, Scope
-from guardrail.screening import OUT_OF_SCOPE, STOPPED
-from guardrail.steps import Ask, Emit, Job, Next, Release, Result, Run, Step, Wait, failure_of
-from guardrail.stream import Delta
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
 from guardrail.verdict import Area, Span
 

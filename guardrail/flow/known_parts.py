@@ -14,13 +14,13 @@ from time import time_ns
 from guardrail.cache import Cache
 from guardrail.content import Part
 from guardrail.detector import Stage
-from guardrail.plan import Plan
+from guardrail.flow.plan import Plan
 from guardrail.record import CheckRun, PartFacts, StageRecord
 from guardrail.verdict import Action, Area, Finding, Span, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KnownPart:
     """What a record says of a part and of the checks on it and on what was read in it, and what
     their rules found, all of it too little to act on."""
 
@@ -58,7 +58,7 @@ def _moved(finding: Finding, name: str, other: str) -> Finding:
     return replace(finding, where=replace(where, part=other + where.part[len(name) :]))
 
 
-def keep(
+def remember(
     plan: Plan,
     cache: Cache,
     stage: Stage,
@@ -67,7 +67,7 @@ def keep(
     found: Mapping[str, Sequence[tuple[str, Finding]]],
 ) -> None:
     """Keep what was made of the parts of a stage, where that is nothing."""
-    shape, verdict = plan.glance_of(parts), record.verdict
+    shape, verdict = plan.fast_path_of(parts), record.verdict
     if shape is None or not shape.keeps or verdict.action is not Action.ALLOW:
         return
     checked = (Status.PASSED, Status.HIT)
@@ -80,11 +80,11 @@ def keep(
     for part, facts, quick in zip(parts, record.parts, shape.quick, strict=True):
         runs = [run for run in record.checks if run.part.partition("#")[0] == part.name]
         if runs and not quick:  # one that repeats another was not looked at
-            kept = Kept(facts, tuple(runs), tuple(found.get(part.name, ())))
-            cache.put(plan.key_of_kept(stage, part), kept)
+            kept = KnownPart(facts, tuple(runs), tuple(found.get(part.name, ())))
+            cache.put(plan.key_of_known(stage, part), kept)
 
 
-def known(plan: Plan, cache: Cache, stage: Stage, part: Part) -> Kept | None:
+def recall(plan: Plan, cache: Cache, stage: Stage, part: Part) -> KnownPart | None:
     """What is kept of a part like this, if there is any."""
-    found = cache.get(plan.key_of_kept(stage, part))
-    return found if isinstance(found, Kept) else None
+    found = cache.get(plan.key_of_known(stage, part))
+    return found if isinstance(found, KnownPart) else None

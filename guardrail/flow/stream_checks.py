@@ -8,11 +8,11 @@ from typing import Any
 
 from guardrail.content import Call, Text
 from guardrail.detector import Stage
-from guardrail.plan import Pane, Plan
+from guardrail.flow.plan import Pane, Plan
+from guardrail.flow.screening import Room
+from guardrail.flow.steps import Step
+from guardrail.flow.stream import Slice
 from guardrail.policy import Rule
-from guardrail.screening import Room
-from guardrail.steps import Step
-from guardrail.stream import Slice
 from guardrail.verdict import Action, Finding, Span, Verdict
 
 

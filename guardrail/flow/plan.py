@@ -28,8 +28,8 @@ class Pane:
 
 
 @dataclass(frozen=True)
-class Glance:
-    """For parts that a glance may be enough for: the rules that look at each, whether these are
+class FastPath:
+    """For parts that may take the fast path: the rules that look at each, whether these are
     quick to run, and the verdict where nothing is found. With pictures among the parts, those that
     are not quick may be known (`keeps`)."""
 
@@ -89,10 +89,10 @@ class Plan:
             *self.extractor_identity.values(),
         )
         self._looking_at: dict[_Kind, tuple[Rule, ...]] = {}
-        self._glances: dict[tuple[_Kind, ...], Glance | None] = {}
+        self._fast_paths: dict[tuple[_Kind, ...], FastPath | None] = {}
         self.asks_again = any(rule.ask_again for rule in self.rules)
         changes = policy.overlap or policy.trust is not None or self.asks_again
-        self.asks_at_once = not changes  # the model, where a glance finds nothing in the input
+        self.asks_at_once = not changes  # the model, where the fast path lets the input pass
         scopes = {scope for rule in self.rules for scope in rule.when}
         self.reads_answers = any(scope.partition(".")[0] == "output" for scope in scopes)
         self.looks_at_calls = any(rule.detector.spec.scope != "part" for rule in self.rules)
@@ -113,17 +113,17 @@ class Plan:
                 self._looking_at[kind] = rules
         return rules
 
-    def glance_of(self, parts: Sequence[Part]) -> Glance | None:
-        """What there is to look at in parts that a glance may be enough for; None for others."""
+    def fast_path_of(self, parts: Sequence[Part]) -> FastPath | None:
+        """What there is to look at in parts that may take the fast path; None for others."""
         shape = tuple([_kind(part) for part in parts])
-        if shape not in self._glances:
-            glance = self._glance(parts)
-            if len(self._glances) >= MAX_KINDS or not all(load.done for load in self._inline):
+        if shape not in self._fast_paths:
+            path = self._fast_path(parts)
+            if len(self._fast_paths) >= MAX_KINDS or not all(load.done for load in self._inline):
                 return None  # the first call loads, and is timed, apart
-            self._glances[shape] = glance
-        return self._glances[shape]
+            self._fast_paths[shape] = path
+        return self._fast_paths[shape]
 
-    def _glance(self, parts: Sequence[Part]) -> Glance | None:
+    def _fast_path(self, parts: Sequence[Part]) -> FastPath | None:
         policy = self.policy
         pictures = [part for part in parts if isinstance(part, Image)]
         changes = policy.reencodes is not None or policy.limits.max_visual_tokens is not None
@@ -140,16 +140,16 @@ class Plan:
         for picture in pictures if policy.extractors else ():
             looking |= {rule.id for rule in self.rules if rule.reads_pictures_of(picture)}
         verdict = self._verdict(Stage.INPUT, looking, {})
-        return Glance(rules, quick, bool(pictures), frozenset(looking), verdict)
+        return FastPath(rules, quick, bool(pictures), frozenset(looking), verdict)
 
     def verdict_on(
-        self, glance: Glance, stage: Stage, found: Iterable[tuple[str, Finding]]
+        self, path: FastPath, stage: Stage, found: Iterable[tuple[str, Finding]]
     ) -> Verdict:
         """The verdict on parts of that kind in which rules found this."""
         by_rule: dict[str, list[Finding]] = {}
         for rule, finding in found:
             by_rule.setdefault(rule, []).append(finding)
-        return self._verdict(stage, glance.looking, by_rule)
+        return self._verdict(stage, path.looking, by_rule)
 
     def _verdict(
         self, stage: Stage, looking: Collection[str], found: Mapping[str, Sequence[Finding]]
@@ -161,7 +161,7 @@ class Plan:
         passed = RuleResult(LIMITS_RULE, Status.PASSED)
         return decide(self.policy, stage, observed, [passed])
 
-    def key_of_kept(self, stage: Stage, part: Part) -> bytes:
+    def key_of_known(self, stage: Stage, part: Part) -> bytes:
         """The cache key of all checks on a part, and on what is read in it."""
         return self.key("kept", self._everything, stage, (part,))
 

@@ -1,8 +1,8 @@
-"""The short way through a stage, for texts that only inline checks look at, and known pictures.
+"""The fast path through a stage, for texts that only inline checks look at, and known pictures.
 
 Most calls are such, and nothing is found in them: the checks run one after the other, without
-jobs or workers. Where one finds anything or fails, or a picture is not known, the glance decides
-nothing and the screening takes its long way, which looks again.
+jobs or workers. Where one finds anything or fails, or a picture is not known, the fast path
+decides nothing and the screening looks again, in waves.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from time import time_ns
 from guardrail.cache import Cache
 from guardrail.content import Context, Part, Text
 from guardrail.detector import Stage, View
-from guardrail.kept import Kept, known
-from guardrail.plan import Glance, Plan
+from guardrail.flow.known_parts import KnownPart, recall
+from guardrail.flow.plan import FastPath, Plan
 from guardrail.policy import Rule
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.verdict import Action, Status
@@ -23,17 +23,17 @@ MOST = 100  # parts; the checks of more leave the event loop its turns
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 
-class Glanced:
-    """A stage in which a glance found nothing. Its record is made where it is asked for; until
+class FastStage:
+    """A stage in which the fast path found nothing. Its record is made where it is asked for; until
     then the parts are kept, which are of `size` characters and bytes."""
 
-    __slots__ = ("_kept", "_parts", "_plan", "_shape", "_stage", "_times", "size", "verdict")
+    __slots__ = ("_known", "_parts", "_plan", "_shape", "_stage", "_times", "size", "verdict")
 
-    def __init__(self, plan: Plan, stage: Stage, parts: Sequence[Part], shape: Glance) -> None:
+    def __init__(self, plan: Plan, stage: Stage, parts: Sequence[Part], shape: FastPath) -> None:
         self._plan, self._stage, self._parts, self.size = plan, stage, parts, 0
         self._shape, self.verdict = shape, shape.verdict
         self._times = [time_ns()]
-        self._kept: dict[int, Kept] = {}
+        self._known: dict[int, KnownPart] = {}
 
     def run(self, part: Text, rules: Sequence[Rule]) -> bool:
         """Whether quick checks find nothing in a text."""
@@ -49,16 +49,18 @@ class Glanced:
 
     def know(self, place: int, part: Part, cache: Cache) -> bool:
         """Whether a part is known, and none that repeats another, which share their checks."""
-        kept = known(self._plan, cache, self._stage, part)
-        if kept is None or any(kept is one for one in self._kept.values()):
+        known = recall(self._plan, cache, self._stage, part)
+        if known is None or any(known is one for one in self._known.values()):
             return False
-        self._kept[place] = kept
+        self._known[place] = known
         return True
 
     def passes(self) -> bool:
         """Whether the stage passes with all that is known of its parts."""
         found = [
-            one for place, kept in self._kept.items() for one in kept.found_in(self._parts[place])
+            one
+            for place, known in self._known.items()
+            for one in known.found_in(self._parts[place])
         ]
         if found:
             self.verdict = self._plan.verdict_on(self._shape, self._stage, found)
@@ -70,8 +72,8 @@ class Glanced:
         runs: list[CheckRun] = []
         about: list[PartFacts] = []
         for place, (part, rules) in enumerate(zip(self._parts, self._shape.rules, strict=True)):
-            if place in self._kept:
-                said, again = self._kept[place].again(part)
+            if place in self._known:
+                said, again = self._known[place].again(part)
                 about.append(said)
                 runs += again
                 continue
@@ -96,16 +98,16 @@ class Glanced:
         return StageRecord(stage, times[0], times[-1], tuple(about), tuple(runs), self.verdict)
 
 
-def glance(
+def fast_stage(
     plan: Plan, stage: Stage, context: Context, parts: Sequence[Part], cache: Cache | None
-) -> Glanced | None:
+) -> FastStage | None:
     """A stage in which nothing was found, or None where that is not known."""
     if len(parts) > MOST:
         return None
-    shape = plan.glance_of(parts)
+    shape = plan.fast_path_of(parts)
     if shape is None or not plan.policy.scope.covers(context):
         return None
-    seen = Glanced(plan, stage, parts, shape)
+    seen = FastStage(plan, stage, parts, shape)
     chars = pictures = 0
     for place, part in enumerate(parts):
         if isinstance(part, Text):

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from guardrail import Action, Call, Content, Record, Status, Text
 from guardrail.cache import Digester, MemoryCache
 from guardrail.detector import Stage
-from guardrail.drive import Runner, aplay, play
-from guardrail.flow import Outcome, screened_only
-from guardrail.plan import Loading, Plan
+from guardrail.flow.drivers import aplay, play
+from guardrail.flow.order import Outcome, screened_only
+from guardrail.flow.plan import Loading, Plan
+from guardrail.flow.pools import Pool, Pools
+from guardrail.flow.runner import Runner
+from guardrail.flow.steps import Job, Result
 from guardrail.policy import Policy
-from guardrail.pools import Pool, Pools
-from guardrail.steps import Job, Result
 from guardrail.testing import fixed_detector, policy_of, rule
 
 
@@ -167,7 +168,7 @@ def test_the_time_to_load_a_model_does_not_count(way: str) -> None:
 
 @ways
 def test_a_check_that_does_not_begin_is_not_run(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guardrail.drive.START_S", 0.05)
+    monkeypatch.setattr("guardrail.flow.runner.START_S", 0.05)
     go = threading.Event()
     one = replace(job(tuple), load=lambda: go.wait(10))
     (result,) = both(Runner(MemoryCache()), (one,), way)

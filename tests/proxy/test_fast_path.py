@@ -1,4 +1,4 @@
-"""A call takes the short way or the long one; nobody sees which."""
+"""A call takes the fast path or the whole way; nobody sees which."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ A flow is a generator: it yields what it needs (see `steps`) and is sent the ans
     ask again, with a note, as often as the rules that hit want it
     emit the record
 
-`drive.py` holds the drivers that do the work; in tests a flow is played by hand.
+`drivers.py` holds the drivers that do the work; in tests a flow is played by hand.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from guardrail.asking import asked_text, with_note
-from guardrail.book import Book, Decided
 from guardrail.content import Call, Content, Part, Reply
 from guardrail.detector import Stage
-from guardrail.plan import Pane, Plan
+from guardrail.flow.ask_again import asked_text, with_note
+from guardrail.flow.plan import Pane, Plan
+from guardrail.flow.recorder import Decided, Recorder
+from guardrail.flow.screening import Screened
+from guardrail.flow.steps import Abandoned, Cancel, Emit, Next, Step
+from guardrail.flow.stream import Stream
+from guardrail.flow.stream_checks import look
 from guardrail.record import Record
-from guardrail.screening import Screened
-from guardrail.steps import Abandoned, Cancel, Emit, Next, Step
-from guardrail.stream import Stream
 from guardrail.verdict import Verdict
-from guardrail.watch import look
 
 
 @dataclass(slots=True)
 class Outcome:
     """How a call ended. `changed` holds the parts of the answer that were edited."""
 
-    book: Book = field(repr=False)
+    recorder: Recorder = field(repr=False)
     verdict: Verdict
     content: Content = Content()
     changed: Mapping[str, Part] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Outcome:
     @property
     def record(self) -> Record:
         """The record of the call."""
-        return self.book.record
+        return self.recorder.record
 
     @property
     def stopped(self) -> bool:
@@ -56,17 +56,17 @@ Flow = Generator[Step, Any, Outcome]
 
 def guarded(plan: Plan, call: Call, decided: Decided | None = None) -> Flow:
     """A whole call: screen, ask, check, record. `decided` is told of the verdict on each stage."""
-    return whole(Book(plan, call, decided))
+    return whole(Recorder(plan, call, decided))
 
 
-def whole(book: Book) -> Flow:
-    """The same with a book that was begun."""
-    return _recorded(book, _guarded(book))
+def whole(recorder: Recorder) -> Flow:
+    """The same with a recorder that was begun."""
+    return _recorded(recorder, _guarded(recorder))
 
 
-def answered(book: Book, reply: Reply | None) -> Flow:
+def answered(recorder: Recorder, reply: Reply | None) -> Flow:
     """The rest of a call that has been asked as it is, from its answer on."""
-    return _recorded(book, _checked(book, reply, None))
+    return _recorded(recorder, _checked(recorder, reply, None))
 
 
 def screened_only(
@@ -74,66 +74,68 @@ def screened_only(
 ) -> Flow:
     """One stage on its own, without a model. `thorough` runs every check, whatever was found."""
 
-    book = Book(plan, call)
-    return _recorded(book, book.screen(stage, content, thorough=thorough))
+    recorder = Recorder(plan, call)
+    return _recorded(recorder, recorder.screen(stage, content, thorough=thorough))
 
 
-def _recorded(book: Book, steps: Generator[Step, Any, Screened]) -> Flow:
+def _recorded(recorder: Recorder, steps: Generator[Step, Any, Screened]) -> Flow:
     """Emit the record however the call ends."""
     try:
         last = yield from steps
     except Exception as error:
-        yield Emit(book.end(type(error).__name__))
+        yield Emit(recorder.end(type(error).__name__))
         raise
-    yield Emit(book.end())
-    return Outcome(book, last.verdict, last.content, last.changed)
+    yield Emit(recorder.end())
+    return Outcome(recorder, last.verdict, last.content, last.changed)
 
 
-def _guarded(book: Book) -> Generator[Step, Any, Screened]:
-    if overlaps := book.plan.policy.overlap:
-        yield from book.start()
-    screened = yield from book.screen(Stage.INPUT, book.call.content)
+def _guarded(recorder: Recorder) -> Generator[Step, Any, Screened]:
+    if overlaps := recorder.plan.policy.overlap:
+        yield from recorder.start()
+    screened = yield from recorder.screen(Stage.INPUT, recorder.call.content)
     if screened.verdict.action.stops:
         if overlaps:
             yield Cancel()
         return screened
-    content, changed = book.harden(screened)
-    prompt = asked_text(content) if book.plan.asks_again else None
+    content, changed = recorder.harden(screened)
+    prompt = asked_text(content) if recorder.plan.asks_again else None
     while True:
         if overlaps:
-            reply, overlaps = (yield from book.wait()), False
+            reply, overlaps = (yield from recorder.wait()), False
         else:
-            reply = yield from book.ask(changed)
-        asked = None if prompt is None else len(book.asks) - 1
-        checked = yield from _checked(book, reply, asked)
+            reply = yield from recorder.ask(changed)
+        asked = None if prompt is None else len(recorder.asks) - 1
+        checked = yield from _checked(recorder, reply, asked)
         if prompt is None or not checked.verdict.ask_again:
             return checked
         note = with_note(prompt, checked.verdict, checked.content)
         changed[prompt.name] = replace(prompt, text=note)
 
 
-def _checked(book: Book, reply: Reply | None, asked: int | None) -> Generator[Step, Any, Screened]:
+def _checked(
+    recorder: Recorder, reply: Reply | None, asked: int | None
+) -> Generator[Step, Any, Screened]:
     if reply is None:
-        return (yield from _streamed(book, asked))
-    return (yield from book.screen(Stage.OUTPUT, reply.content, asked=asked))
+        return (yield from _streamed(recorder, asked))
+    return (yield from recorder.screen(Stage.OUTPUT, reply.content, asked=asked))
 
 
-def _streamed(book: Book, asked: int | None) -> Generator[Step, Any, Screened]:
+def _streamed(recorder: Recorder, asked: int | None) -> Generator[Step, Any, Screened]:
     """The answer comes in chunks; in the end all of it is checked as one that came at once."""
-    panes = book.plan.panes(book.call.context)
+    panes = recorder.plan.panes(recorder.call.context)
     before = max((pane.before for pane in panes), default=0)
     windows = [pane.window for pane in panes]
-    holds = book.plan.holds_pictures(book.call.context)
-    stream = Stream(windows, book.plan.policy.limits, before, holds_pictures=holds)
+    holds = recorder.plan.holds_pictures(recorder.call.context)
+    stream = Stream(windows, recorder.plan.policy.limits, before, holds_pictures=holds)
     broken: Exception | None = None
     stopped: Verdict | None = None
     try:
-        stopped = yield from _heard(book, stream, panes)
+        stopped = yield from _heard(recorder, stream, panes)
     except Abandoned:
         raise
     except Exception as error:
         broken = error
-    checked = yield from book.screen(
+    checked = yield from recorder.screen(
         Stage.OUTPUT, stream.content, stream.failures, asked=asked, stopped=stopped
     )
     final = not checked.verdict.ask_again
@@ -146,21 +148,21 @@ def _streamed(book: Book, asked: int | None) -> Generator[Step, Any, Screened]:
 
 
 def _heard(
-    book: Book, stream: Stream, panes: Sequence[Pane]
+    recorder: Recorder, stream: Stream, panes: Sequence[Pane]
 ) -> Generator[Step, Any, Verdict | None]:
     """Take the chunks. Each leaves as soon as the rules that may stop or change it have seen as
     much around it as they need. The verdict is that of such a rule, once it stops the stream."""
-    book.cut_off, patient = True, not book.plan.policy.on_error.output.stops
+    recorder.cut_off, patient = True, not recorder.plan.policy.on_error.output.stops
     while (delta := (yield Next())) is not None:
-        book.hear(delta)
+        recorder.hear(delta)
         stream.add(delta)
         for piece in stream.due():
-            looked = yield from look(book.plan, book.call, panes[piece.pane], piece)
+            looked = yield from look(recorder.plan, recorder.call, panes[piece.pane], piece)
             if looked.verdict.action.stops:
                 return looked.verdict
             stream.seen(piece, looked.settled, looked.verdict.edits)
         if stream.failures and not patient:
             return None
         yield from stream.ready()
-    book.cut_off = False
+    recorder.cut_off = False
     return None
