@@ -75,7 +75,7 @@ class _FunctionCall:
         )
         call = Call(self.reading.content, self._context(args, kwargs), self._parameters())
         self.span = guard.telemetry.start(call)
-        self.flow = guarded(guard.plan, call)
+        self.flow = guarded(guard.plan, call, guard.runner.cache)
         self.value: Any = None
         self.answer: Answer | None = None
         self.kept: dict[int, Any] = {}

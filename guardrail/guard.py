@@ -301,7 +301,7 @@ class Guard:
         return Screening(outcome.verdict, outcome.content, outcome.record)
 
     def _flow(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Flow:
-        return screened_only(self.plan, call, stage, content, thorough=thorough)
+        return screened_only(self.plan, call, stage, content, self.runner.cache, thorough=thorough)
 
     def _call(
         self,

@@ -96,6 +96,10 @@ def obeyed(*, threshold: float = 0.5) -> Detector:
             ]
         return found
 
+    def quick(view: View) -> list[Finding] | None:
+        texts = view.call.content.texts if view.call is not None else ()
+        return None if any(map(_untrusted, texts)) else []
+
     spec = Spec(
         name="obeyed",
         version=f"1/{finder.spec.version}",
@@ -107,7 +111,7 @@ def obeyed(*, threshold: float = 0.5) -> Detector:
         model=finder.spec.model,
         reads_beside=True,
     )
-    return Detector(spec, run, finder.warm)
+    return Detector(spec, run, finder.warm, quick)
 
 
 def _untrusted(text: Text) -> bool:

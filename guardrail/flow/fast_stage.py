@@ -1,50 +1,147 @@
-"""The fast path through a stage, for texts that only inline checks look at, and known pictures.
+"""The fast path through a stage, for texts that checks are done with at once, and known pictures.
 
-Most calls are such, and nothing is found in them: the checks run one after the other, without
-jobs or workers. Where one finds anything or fails, or a picture is not known, the fast path
-decides nothing and the screening looks again, in waves.
+Most calls are such, and nothing that counts is found in them: the checks run one after the other,
+without jobs or workers. Where one finds what counts, fails or needs a worker, or a picture is not
+known, the fast path decides nothing and the screening looks again, in waves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from time import time_ns
+from typing import NamedTuple
 
 from guardrail.cache import Cache
-from guardrail.content import Context, Part, Text
-from guardrail.detector import Stage, View
+from guardrail.content import Call, Part, Text
+from guardrail.detector import Detector, Stage, View
 from guardrail.flow.known_parts import KnownPart, recall
+from guardrail.flow.locations import placed
 from guardrail.flow.plan import FastPath, Plan
 from guardrail.policy import Rule
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
-from guardrail.verdict import Action, Status
+from guardrail.verdict import Action, Finding, Status
 
 MOST = 100  # parts; the checks of more leave the event loop its turns
+MOST_CHARS = 8_192  # of texts in one stage that checks other than inline ones look at
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 
-class FastStage:
-    """A stage in which the fast path found nothing. Its record is made where it is asked for; until
-    then the parts are kept, which are of `size` characters and bytes."""
+class Ran(NamedTuple):
+    """A check that was done with at once."""
 
-    __slots__ = ("_known", "_parts", "_plan", "_shape", "_stage", "_times", "size", "verdict")
+    detector: Detector
+    began: int
+    ended: int
+    part: str
+    found: Sequence[Finding] = ()
+    cached: bool = False
+
+    def run(self, stage: Stage) -> CheckRun:
+        """The check as a record has it."""
+        spec = self.detector.spec
+        best: dict[str, float] = {}
+        for finding in self.found:
+            best[finding.label] = max(best.get(finding.label, 0.0), finding.score)
+        return CheckRun(
+            spec.name,
+            spec.version,
+            stage,
+            self.part,
+            Status.HIT if best else Status.PASSED,
+            self.began,
+            self.ended,
+            cached=self.cached,
+            model=spec.model,
+            best=tuple(best.items()),
+        )
+
+
+class FastStage:
+    """A stage that the fast path lets pass. Its record is made where it is asked for; until then
+    the parts are kept, which are of `size` characters and bytes."""
+
+    __slots__ = (
+        "_began",
+        "_ended",
+        "_found",
+        "_known",
+        "_left",
+        "_parts",
+        "_plan",
+        "_results",
+        "_runs",
+        "_shape",
+        "_stage",
+        "size",
+        "verdict",
+    )
 
     def __init__(self, plan: Plan, stage: Stage, parts: Sequence[Part], shape: FastPath) -> None:
         self._plan, self._stage, self._parts, self.size = plan, stage, parts, 0
         self._shape, self.verdict = shape, shape.verdict
-        self._times = [time_ns()]
+        self._began = self._ended = time_ns()
+        self._runs: list[Ran] = []
+        self._found: list[tuple[str, Finding]] = []
         self._known: dict[int, KnownPart] = {}
+        self._results: dict[bytes, Sequence[Finding]] = {}
+        self._left = MOST_CHARS
 
-    def run(self, part: Text, rules: Sequence[Rule]) -> bool:
-        """Whether quick checks find nothing in a text."""
-        view, times = View.of_text(self._stage, part), self._times
+    def run(self, part: Text, rules: Sequence[Rule], cache: Cache | None) -> bool:
+        """Whether checks are done with a text at once."""
+        view = View.of_text(self._stage, part)
         for rule in rules:
-            try:
-                if rule.detector.run(view):
+            detector = rule.detector
+            if not detector.spec.inline:
+                if not self._look(rule, view, part, cache):
                     return False
-            except Exception:
+                continue
+            if detector.run(view):
                 return False
-            times.append(time_ns())
+            began, self._ended = self._ended, time_ns()
+            self._runs.append(Ran(detector, began, self._ended, part.name))
+        return True
+
+    def _look(self, rule: Rule, view: View, part: Text, cache: Cache | None) -> bool:
+        """Whether a check that is no inline one is done with a text at once: where it has seen
+        the like before, and where it is quick."""
+        plan, detector = self._plan, rule.detector
+        key = plan.key("detector", plan.identity[rule.id], self._stage, (part,))
+        found = self._results.get(key)
+        if found is None:
+            found = cache.get(key) if cache is not None else None
+            cached = found is not None
+            if found is None:
+                self._left -= len(part.text)
+                if self._left < 0 or (found := self._quick(detector, view)) is None:
+                    return False
+                if cache is not None:
+                    cache.put(key, found)
+            self._results[key] = found
+            began, self._ended = self._ended, time_ns()
+            self._runs.append(Ran(detector, began, self._ended, part.name, found, cached))
+        self._found += [(rule.id, placed(finding, part)) for finding in found]
+        return True
+
+    def _quick(self, detector: Detector, view: View) -> Sequence[Finding] | None:
+        assert detector.quick is not None, "a plan takes no other on the fast path"
+        found = detector.quick(view)
+        return None if found is None else tuple(found)
+
+    def run_together(self, rules: Sequence[Rule], call: Call) -> bool:
+        """Whether checks that look at all parts together are done with them at once."""
+        for rule in rules:
+            detector = rule.detector
+            if detector.spec.reads_beside and call.content.images:
+                return False
+            parts = {part.name: part for part in self._parts if rule.sees(part)}
+            found = self._quick(detector, View(self._stage, tuple(parts.values()), call))
+            if found is None:
+                return False
+            began, self._ended = self._ended, time_ns()
+            self._runs.append(Ran(detector, began, self._ended, "*", found))
+            for finding in found:
+                part = parts.get(finding.where.part) if finding.where else None
+                self._found.append((rule.id, placed(finding, part) if part else finding))
         return True
 
     def know(self, place: int, part: Part, cache: Cache) -> bool:
@@ -53,79 +150,65 @@ class FastStage:
         if known is None or any(known is one for one in self._known.values()):
             return False
         self._known[place] = known
+        self._found += known.found_in(part)
         return True
 
     def passes(self) -> bool:
-        """Whether the stage passes with all that is known of its parts."""
-        found = [
-            one
-            for place, known in self._known.items()
-            for one in known.found_in(self._parts[place])
-        ]
-        if found:
-            self.verdict = self._plan.verdict_on(self._shape, self._stage, found)
+        """Whether the stage passes with all that was found."""
+        if self._found:
+            self.verdict = self._plan.verdict_on(self._shape, self._stage, self._found)
         return self.verdict.action is Action.ALLOW
 
     def record(self) -> StageRecord:
         """The stage as a record has it."""
-        times, stage, at = self._times, self._stage, 0
-        runs: list[CheckRun] = []
+        runs = [ran.run(self._stage) for ran in self._runs]
         about: list[PartFacts] = []
-        for place, (part, rules) in enumerate(zip(self._parts, self._shape.rules, strict=True)):
+        for place, part in enumerate(self._parts):
             if place in self._known:
                 said, again = self._known[place].again(part)
                 about.append(said)
                 runs += again
-                continue
-            for rule in rules:
-                spec = rule.detector.spec
-                began, ended = times[at], times[at + 1]
-                at += 1
-                runs.append(
-                    CheckRun(
-                        spec.name,
-                        spec.version,
-                        stage,
-                        part.name,
-                        Status.PASSED,
-                        began,
-                        ended,
-                        model=spec.model,
-                    )
-                )
-            if isinstance(part, Text):
+            elif isinstance(part, Text):
                 about.append(facts(part, self._plan.digest(part)))
-        return StageRecord(stage, times[0], times[-1], tuple(about), tuple(runs), self.verdict)
+        times = (self._began, self._ended)
+        return StageRecord(self._stage, *times, tuple(about), tuple(runs), self.verdict)
 
 
 def fast_stage(
-    plan: Plan, stage: Stage, context: Context, parts: Sequence[Part], cache: Cache | None
+    plan: Plan, stage: Stage, call: Call, parts: Sequence[Part], cache: Cache | None
 ) -> FastStage | None:
-    """A stage in which nothing was found, or None where that is not known."""
+    """A stage in which nothing that counts was found, or None where that is not known."""
     if len(parts) > MOST:
         return None
     shape = plan.fast_path_of(parts)
-    if shape is None or not plan.policy.scope.covers(context):
+    if shape is None or not plan.policy.scope.covers(call.context):
         return None
     seen = FastStage(plan, stage, parts, shape)
-    chars = pictures = 0
+    try:
+        if not _passes(seen, shape, call, parts, cache):
+            return None
+    except Exception:  # the screening finds out which check failed
+        return None
+    chars = sum([len(part.text) for part in parts if isinstance(part, Text)])
+    pictures = [part.size for part in parts if not isinstance(part, Text)]
+    limits = plan.policy.limits
+    if chars > limits.max_text_chars or len(pictures) > limits.max_images:
+        return None
+    if len(parts) - len(pictures) > limits.max_texts:
+        return None
+    seen.size = chars + sum(pictures)
+    return seen
+
+
+def _passes(
+    seen: FastStage, shape: FastPath, call: Call, parts: Sequence[Part], cache: Cache | None
+) -> bool:
     for place, part in enumerate(parts):
-        if isinstance(part, Text):
-            chars += len(part.text)
-        else:
-            pictures += 1
-            seen.size += part.size
         if shape.quick[place] and isinstance(part, Text):
             if len(part.text) > INLINE_CHARS or "\\" in part.text:
-                return None
-            if not seen.run(part, shape.rules[place]):
-                return None
+                return False
+            if not seen.run(part, shape.rules[place], cache):
+                return False
         elif cache is None or not seen.know(place, part, cache):
-            return None
-    limits = plan.policy.limits
-    if chars > limits.max_text_chars or pictures > limits.max_images:
-        return None
-    if len(parts) - pictures > limits.max_texts:
-        return None
-    seen.size += chars
-    return None if pictures and not seen.passes() else seen
+            return False
+    return seen.run_together(shape.together, call) and seen.passes()

@@ -18,11 +18,12 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from guardrail.cache import Cache
 from guardrail.content import Call, Content, Part, Reply
 from guardrail.detector import Stage
 from guardrail.flow.ask_again import asked_text, with_note
 from guardrail.flow.plan import Pane, Plan
-from guardrail.flow.recorder import Decided, Recorder
+from guardrail.flow.recorder import Recorder
 from guardrail.flow.screening import Screened
 from guardrail.flow.steps import Abandoned, Cancel, Emit, Next, Step
 from guardrail.flow.stream import Stream
@@ -54,9 +55,9 @@ class Outcome:
 Flow = Generator[Step, Any, Outcome]
 
 
-def guarded(plan: Plan, call: Call, decided: Decided | None = None) -> Flow:
-    """A whole call: screen, ask, check, record. `decided` is told of the verdict on each stage."""
-    return whole(Recorder(plan, call, decided))
+def guarded(plan: Plan, call: Call, cache: Cache | None = None) -> Flow:
+    """A whole call: screen, ask, check, record. Parts are known again where there is a `cache`."""
+    return whole(Recorder(plan, call, cache=cache))
 
 
 def whole(recorder: Recorder) -> Flow:
@@ -70,11 +71,17 @@ def answered(recorder: Recorder, reply: Reply | None) -> Flow:
 
 
 def screened_only(
-    plan: Plan, call: Call, stage: Stage, content: Content, *, thorough: bool = False
+    plan: Plan,
+    call: Call,
+    stage: Stage,
+    content: Content,
+    cache: Cache | None = None,
+    *,
+    thorough: bool = False,
 ) -> Flow:
     """One stage on its own, without a model. `thorough` runs every check, whatever was found."""
 
-    recorder = Recorder(plan, call)
+    recorder = Recorder(plan, call, cache=cache)
     return _recorded(recorder, recorder.screen(stage, content, thorough=thorough))
 
 

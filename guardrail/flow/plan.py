@@ -30,11 +30,12 @@ class Pane:
 @dataclass(frozen=True)
 class FastPath:
     """For parts that may take the fast path: the rules that look at each, whether these are
-    quick to run, and the verdict where nothing is found. With pictures among the parts, those that
-    are not quick may be known (`keeps`)."""
+    quick to run, those that look at all of them together, and the verdict where nothing is found.
+    With pictures among the parts, those that are not quick may be known (`keeps`)."""
 
     rules: tuple[tuple[Rule, ...], ...]
     quick: tuple[bool, ...]
+    together: tuple[Rule, ...]
     keeps: bool
     looking: frozenset[str]  # the rules that have something to look at
     verdict: Verdict
@@ -70,8 +71,8 @@ class Plan:
         plugins: list[Detector | Extractor] = [rule.detector for rule in self.rules]
         plugins += policy.extractors
         self.loading = {id(plugin): Loading(plugin.warm) for plugin in plugins}
-        self._inline = [
-            self.loading[id(rule.detector)] for rule in self.rules if rule.detector.spec.inline
+        self._at_once = [
+            self.loading[id(rule.detector)] for rule in self.rules if _is_quick(rule.detector)
         ]
         self.identity = {
             rule.id: self._identify(rule.detector, rule.arguments) for rule in self.rules
@@ -118,7 +119,7 @@ class Plan:
         shape = tuple([_kind(part) for part in parts])
         if shape not in self._fast_paths:
             path = self._fast_path(parts)
-            if len(self._fast_paths) >= MAX_KINDS or not all(load.done for load in self._inline):
+            if len(self._fast_paths) >= MAX_KINDS or not all(load.done for load in self._at_once):
                 return None  # the first call loads, and is timed, apart
             self._fast_paths[shape] = path
         return self._fast_paths[shape]
@@ -127,20 +128,27 @@ class Plan:
         policy = self.policy
         pictures = [part for part in parts if isinstance(part, Image)]
         changes = policy.reencodes is not None or policy.limits.max_visual_tokens is not None
-        if self.looks_at_calls or (pictures and changes):
+        if pictures and (changes or self.looks_at_calls):
+            return None
+        together = tuple(
+            rule
+            for rule in self.rules
+            if rule.detector.spec.scope == "call" and any(rule.sees(part) for part in parts)
+        )
+        if not all(rule.detector.quick for rule in together):
             return None
         rules = tuple(self.looking_at(part) for part in parts)
         quick = tuple(
-            isinstance(part, Text) and all(rule.detector.spec.inline for rule in looking)
+            isinstance(part, Text) and all(_is_quick(rule.detector) for rule in looking)
             for part, looking in zip(parts, rules, strict=True)
         )
         if not (pictures or all(quick)):
             return None
-        looking = {rule.id for of_one in rules for rule in of_one}
+        looking = {rule.id for of_one in (*rules, together) for rule in of_one}
         for picture in pictures if policy.extractors else ():
             looking |= {rule.id for rule in self.rules if rule.reads_pictures_of(picture)}
         verdict = self._verdict(Stage.INPUT, looking, {})
-        return FastPath(rules, quick, bool(pictures), frozenset(looking), verdict)
+        return FastPath(rules, quick, together, bool(pictures), frozenset(looking), verdict)
 
     def verdict_on(
         self, path: FastPath, stage: Stage, found: Iterable[tuple[str, Finding]]
@@ -190,6 +198,11 @@ class Plan:
     def holds_pictures(self, context: Context) -> bool:
         """Whether pictures of a streamed answer wait for its end."""
         return self._holds_pictures and self.policy.scope.covers(context)
+
+
+def _is_quick(detector: Detector) -> bool:
+    """Whether a detector may find at once what there is."""
+    return detector.spec.inline or detector.quick is not None
 
 
 _Kind = tuple[type, str, str, bool]

@@ -74,7 +74,7 @@ class Recorder:
 
     def try_fast(self, stage: Stage, content: Content) -> Verdict | None:
         """The verdict on a stage that the fast path lets pass; None where `screen` has to look."""
-        seen = fast_stage(self.plan, stage, self.context, content.parts, self._cache)
+        seen = fast_stage(self.plan, stage, self.call, content.parts, self._cache)
         if seen is None:
             self._undecided = stage
             return None

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import asyncio
 
 START_S = 60.0  # a check may wait so long for its model to load and for a worker to be free
-TURN = 32  # jobs that are begun, or done at once, before others have their turn on the event loop
+# Jobs that are begun, or done at once, before others have their turn on the event loop, and seconds
+# that this may take.
+TURN, TURN_S = 32, 0.005
 
 
 class Runner:
@@ -61,11 +63,13 @@ class Runner:
         """The same without blocking the event loop."""
         import asyncio
 
-        begun = []
+        begun: list[Result | _Flight] = []
+        turn = time.monotonic()
         for job in jobs:
             begun.append(self._begin(job))
-            if not len(begun) % TURN:
+            if not len(begun) % TURN or time.monotonic() - turn > TURN_S:
                 await asyncio.sleep(0)
+                turn = time.monotonic()
         at_once = tuple(one for one in begun if isinstance(one, Result))
         if len(at_once) == len(begun):
             return at_once
@@ -92,6 +96,11 @@ class Runner:
                 return Result(value, None, started, time.time_ns(), cached=True)
         if job.inline:
             return self._work(job)
+        under_way = self._under_way.get(job.key) if job.key is not None else None
+        if under_way is not None:
+            return under_way
+        if job.quick is not None and (made := self._quick(job, job.quick)) is not None:
+            return made
         flight = _Flight()
         if job.key is not None:
             with self._lock:
@@ -103,6 +112,19 @@ class Runner:
             full = _failed(Status.NOT_RUN, f"{job.name}: too many checks are waiting")
             self._settle(job, flight, full)
         return flight
+
+    def _quick(self, job: Job, quick: Callable[[], Any]) -> Result | None:
+        """What is found at once; where that fails, a worker finds out why."""
+        started = time.time_ns()
+        try:
+            value = quick()
+        except Exception:
+            return None
+        if value is None:
+            return None
+        if job.key is not None and job.keep:
+            self.cache.put(job.key, value)
+        return Result(value, None, started, time.time_ns())
 
     def _shared(self, job: Job) -> Result | None:
         """What another process found, in a worker: asking it takes a moment."""

@@ -188,12 +188,13 @@ class Room:
         spec = rule.detector.spec
         inline = spec.inline and isinstance(part, Text) and len(part.text) <= INLINE_CHARS
         identity = self.plan.identity[rule.id]
+        view = View(self.stage, (part,))
         job = Job(
             name=spec.name,
             version=spec.version,
             kind="detector",
             part=part.name,
-            run=partial(_detect, rule.detector, View(self.stage, (part,))),
+            run=partial(_detect, rule.detector, view),
             # an inline run takes no longer than looking up what it found before
             key=None if inline else self.plan.key("detector", identity, self.stage, (part,)),
             timeout_s=self.plan.policy.timeout_s(rule, part),
@@ -202,8 +203,16 @@ class Room:
             keep=keep,
             model=spec.model,
             load=self.plan.loading[id(rule.detector)],
+            quick=self._quick(rule, view),
         )
         return job, partial(self._detected, rule, part)
+
+    def _quick(self, rule: Rule, view: View) -> Callable[[], tuple[Finding, ...] | None] | None:
+        """What a detector finds at once, where it offers that and has loaded what it needs."""
+        quick = rule.detector.quick
+        if quick is None or not self.plan.loading[id(rule.detector)].done:
+            return None
+        return partial(_looked, quick, view)
 
     def _detected(self, rule: Rule, part: Part, result: Result) -> None:
         self.looked_at[rule.id] += 1
@@ -233,19 +242,21 @@ class Room:
             everything = (*seen, *call.content.parts)
             names = [self.plan.digester.of(part.name) for part in everything]
             identity = b"".join([self.plan.identity[rule.id], *names])
+            view = View(self.stage, seen, call)
             pictures = call.content.images if "image" in spec.reads else ()
             job = Job(
                 name=spec.name,
                 version=spec.version,
                 kind="detector",
                 part="*",
-                run=partial(_detect, rule.detector, View(self.stage, seen, call)),
+                run=partial(_detect, rule.detector, view),
                 key=self.plan.key("detector", identity, self.stage, everything),
                 timeout_s=max(self.plan.policy.timeout_s(rule, p) for p in (*seen, *pictures)),
                 picture=bool(pictures),
                 keep=keep,
                 model=spec.model,
                 load=self.plan.loading[id(rule.detector)],
+                quick=self._quick(rule, view),
             )
             uses.append((job, partial(self._detected_together, rule, seen)))
         return uses
@@ -410,6 +421,13 @@ class Room:
 
 def _detect(detector: Detector, view: View) -> tuple[Finding, ...]:
     return tuple(detector.run(view))
+
+
+def _looked(
+    quick: Callable[[View], Sequence[Finding] | None], view: View
+) -> tuple[Finding, ...] | None:
+    found = quick(view)
+    return None if found is None else tuple(found)
 
 
 def _extract(extractor: Extractor, image: Image) -> tuple[Text | Ignored, ...]:

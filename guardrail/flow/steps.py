@@ -19,7 +19,8 @@ class Job:
     false, only with those that ask meanwhile.
 
     `load` comes before `run`, and its time does not count against `timeout_s`. `picture` says
-    that it works on pictures, which takes longer than most work on text.
+    that it works on pictures, which takes longer than most work on text. `quick` gives what `run`
+    would, at once, or None where that takes longer.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Job:
     keep: bool = True
     model: str | None = None
     load: Callable[[], object] | None = field(default=None, repr=False)
+    quick: Callable[[], Any] | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)

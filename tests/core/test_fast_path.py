@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -15,19 +16,20 @@ from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
 from guardrail import Action, Call, Content, Image, Text
-from guardrail.cache import MemoryCache
+from guardrail.cache import Digester, MemoryCache
 from guardrail.content import Context, Limits, Part, Reply, Usage
-from guardrail.detector import Stage
+from guardrail.detector import Detector, Stage, View
 from guardrail.flow.drivers import AsyncCaller, arun
 from guardrail.flow.fast_path import begin
 from guardrail.flow.order import Outcome, whole
-from guardrail.flow.plan import Plan
+from guardrail.flow.plan import FastPath, Plan
 from guardrail.flow.recorder import Recorder
 from guardrail.flow.runner import Runner
 from guardrail.flow.steps import Ended, Release
 from guardrail.flow.stream import Delta
 from guardrail.policy import Mode, Rule, Scope
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
+from guardrail.verdict import Finding
 
 WORDS = {"bad": 0.9, "weak": 0.2}
 SAYINGS = ["hello", "a weak word", "so bad", '{"a": "\\u0062ad"}', "", "x" * 5_000]
@@ -50,12 +52,31 @@ EXTRACTOR = fixed_extractor(
 MARKS = ["nothing", "weak", "bad", "says hello", "says bad", "says weak"]
 
 
-def rules(inline: bool, action: Action, mode: Mode) -> list[Rule]:
-    return [
-        rule(fixed_detector(WORDS, name="text", inline=inline), action, mode=mode),
+Way = Literal["inline", "quick", "worker"]
+
+
+def quick(detector: Detector) -> Detector:
+    """A detector that is quick with short texts."""
+
+    def look(view: View) -> Sequence[Finding] | None:
+        short = all(len(text.text) < 12 for text in view.texts)
+        return detector.run(view) if short else None
+
+    return replace(detector, quick=look)
+
+
+def rules(way: Way, action: Action, mode: Mode, together: Way | None = None) -> list[Rule]:
+    text = fixed_detector(WORDS, name="text", inline=way == "inline")
+    given = [
+        rule(quick(text) if way == "quick" else text, action, mode=mode),
         rule(fixed_detector({"other": 0.9}, name="more", inline=True)),
         rule(fixed_detector(WORDS, name="seen", reads="image"), action, mode=mode),
     ]
+    if together is not None:
+        call = fixed_detector(WORDS, name="together")
+        call = replace(call, spec=replace(call.spec, scope="call"))
+        given.append(rule(quick(call) if together == "quick" else call, action, mode=mode))
+    return given
 
 
 class Model(AsyncCaller):
@@ -100,6 +121,13 @@ class Model(AsyncCaller):
         self.outcome = outcome
 
 
+class Screening(Plan):
+    """Knows no fast path."""
+
+    def fast_path_of(self, parts: Sequence[Part]) -> FastPath | None:
+        return None
+
+
 async def fast(recorder: Recorder, runner: Runner, model: Model) -> list[Any]:
     steps = await begin(recorder, runner, model, model.end)
     return [] if steps is None else [item async for item in steps]
@@ -131,12 +159,13 @@ said = st.sampled_from(SAYINGS)
 answers = st.one_of(said, st.lists(said, max_size=3), st.just(ConnectionError("gone")))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 @given(
     st.lists(said, max_size=3),
     st.lists(st.sampled_from(MARKS), max_size=2),
     answers,
-    st.booleans(),
+    st.sampled_from(["inline", "quick", "worker"]),
+    st.sampled_from([None, "quick", "worker"]),
     st.sampled_from(list(Action)),
     st.sampled_from([Mode.ENFORCE, Mode.SHADOW]),
     st.sampled_from(
@@ -148,29 +177,32 @@ def test_both_ways_are_one(
     texts: list[str],
     marks: list[str],
     answer: str | list[str] | Exception,
-    inline: bool,
+    way: Way,
+    together: Way | None,
     action: Action,
     mode: Mode,
     limits: Limits,
     scope: Scope,
 ) -> None:
     policy = policy_of(
-        *rules(inline, action, mode), limits=limits, scope=scope, extractors=(EXTRACTOR,)
+        *rules(way, action, mode, together), limits=limits, scope=scope, extractors=(EXTRACTOR,)
     )
-    plan = Plan(policy)
     parts: list[Part] = [Text(text, f"texts/{place}") for place, text in enumerate(texts)]
     parts += [Image(picture(mark), f"images/{place}") for place, mark in enumerate(marks)]
     results = []
-    for way in (whole_way, fast):
+    digester = Digester()
+    for played, plan in ((whole_way, Screening(policy, digester)), (fast, Plan(policy, digester))):
         runner, seen = Runner(MemoryCache(), digester=plan.digester), []
         for turn in range(2):
             named = [_renamed(part, turn) for part in parts]
             call = Call(Content(tuple(named)), Context(tenant="mine"))
             verdicts: list[Any] = []
-            recorder = Recorder(plan, call, verdicts.append, runner.cache if way is fast else None)
+            recorder = Recorder(
+                plan, call, verdicts.append, runner.cache if played is fast else None
+            )
             model, error = Model(answer), ""
             try:
-                released = asyncio.run(way(recorder, runner, model))
+                released = asyncio.run(played(recorder, runner, model))
             except ConnectionError as raised:
                 released, error = [], str(raised)
             (over,) = model.over
@@ -198,7 +230,7 @@ def _renamed(part: Part, turn: int) -> Part:
 
 def test_a_known_picture_is_not_looked_at_again() -> None:
     runs = []
-    plan = Plan(policy_of(*rules(True, Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
+    plan = Plan(policy_of(*rules("inline", Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
     runner = Runner(MemoryCache(), digester=plan.digester)
     for text in ("hello", "a second question"):
         parts = (Text(text), Image(picture("says weak")))
@@ -211,7 +243,7 @@ def test_a_known_picture_is_not_looked_at_again() -> None:
 
 @pytest.mark.parametrize("mark", ["bad", "says bad"])
 def test_a_picture_that_was_stopped_is_looked_at_each_time(mark: str) -> None:
-    plan = Plan(policy_of(*rules(True, Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
+    plan = Plan(policy_of(*rules("inline", Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
     runner = Runner(MemoryCache(), digester=plan.digester)
     for _ in range(2):
         call = Call(Content((Image(picture(mark)),)))
@@ -224,7 +256,7 @@ def test_a_picture_that_was_stopped_is_looked_at_each_time(mark: str) -> None:
 
 def test_other_rules_do_not_take_over_what_is_known() -> None:
     cache, call = MemoryCache(), Call(Content((Image(picture("says hello")),)))
-    first = Plan(policy_of(*rules(True, Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
+    first = Plan(policy_of(*rules("inline", Action.BLOCK, Mode.ENFORCE), extractors=(EXTRACTOR,)))
     runner = Runner(cache, digester=first.digester)
     asyncio.run(fast(Recorder(first, call, cache=cache), runner, Model("fine")))
     word = rule(fixed_detector({"hello": 0.9}, name="hello"))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from guardrail.content import Text
 from guardrail.detector import Detector, Spec, View
 from guardrail.verdict import Finding, Span
-from guardrail_detectors.exfiltration.links import Link, links
+from guardrail_detectors.exfiltration.links import Link, holds_no_link, links
 from guardrail_detectors.exfiltration.payload import (
     LONG,
     Address,
@@ -73,6 +73,9 @@ def exfiltration(*, hosts: list[str] | None = None) -> Detector:
                 )
         return found
 
+    def quick(view: View) -> list[Finding] | None:
+        return [] if all(holds_no_link(plain(part.text).text) for part in view.texts) else None
+
     spec = Spec(
         name="exfiltration",
         version="1",
@@ -82,7 +85,7 @@ def exfiltration(*, hosts: list[str] | None = None) -> Detector:
         floor=FLOOR,
         threshold=0.5,
     )
-    return Detector(spec, run)
+    return Detector(spec, run, quick=quick)
 
 
 def _findings(

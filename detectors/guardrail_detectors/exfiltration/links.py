@@ -10,6 +10,7 @@ from typing import NamedTuple
 from guardrail_detectors.overlaps import without_overlaps
 
 MAX_URL = 8_192  # characters
+QUICK = 4_096  # characters that are looked at at once
 BACK = 1_000  # characters of a link's text
 
 _DESTINATION = (
@@ -52,6 +53,11 @@ class Link(NamedTuple):
     loads: bool
     whole_start: int
     whole_end: int
+
+
+def holds_no_link(text: str) -> bool:
+    """Whether a text has nothing that an address begins with, not even in escapes."""
+    return len(text) <= QUICK and "&" not in text and _SCHEME.search(text) is None
 
 
 def links(text: str) -> list[Link]:

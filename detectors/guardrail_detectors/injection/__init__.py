@@ -47,15 +47,22 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
         scan = _scan(followed, encoder)
         return [finding for part in view.texts for finding in _findings(part, scan)]
 
+    def quick(view: View) -> list[Finding] | None:
+        if len(view.texts) != 1:
+            return None
+        (part,) = view.texts
+        found = _scan(followed, encoder).quick(part.text, source_of(part))
+        return None if found is None else _shown(part, found)
+
     spec = Spec(
         name="injection",
-        version="4",
+        version="5",
         labels=("injection",),
         floor=FLOOR,
         threshold=0.5,
         model="patterns 2, linear 3" + (", encoder 3" if encoder else ""),
     )
-    return Detector(spec, run, lambda: _scan(followed, encoder).load())
+    return Detector(spec, run, lambda: _scan(followed, encoder).load(), quick)
 
 
 @lru_cache
@@ -68,8 +75,12 @@ def _scan(depth: int, encoder: bool) -> Scan:
 def _findings(part: Text, scan: Scan) -> list[Finding]:
     if len(part.text) > MAX_CHARS:
         raise NotRun(f"{part.name}: over {MAX_CHARS} characters; split it, or let less in")
+    return _shown(part, scan(part.text, source_of(part)))
+
+
+def _shown(part: Text, found: list[tuple[tuple[int, int], float]]) -> list[Finding]:
     best: dict[tuple[int, int], float] = {}
-    for span, score in scan(part.text, source_of(part)):
+    for span, score in found:
         best[span] = max(best.get(span, 0.0), score)
     kept = without_overlaps(best.items(), rank=lambda item: -item[1], span=lambda item: item[0])
     highest = max((score for _, score in kept), default=0.0)

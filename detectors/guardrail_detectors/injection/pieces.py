@@ -48,6 +48,10 @@ class Pieces:
             ids = self._known[word] = tuple(self._split(SPACE + seen)) if seen else ()
         return ids
 
+    def new(self, text: str) -> int:
+        """How many characters of a text are in words whose split is not known yet."""
+        return sum(len(word) for word in text.split() if word not in self._known)
+
     def _split(self, text: str) -> list[int]:
         text = text.replace(" ", SPACE)
         best = [0.0] + [-1e30] * len(text)
@@ -103,10 +107,11 @@ class Pieces:
             yield Chunk(start, end, tuple(ids))
 
 
-# It begins with one set of characters, which the engine skips to.
+# It begins with one set of characters, which the engine skips to, and looks at a run of marks from
+# its beginning only, which keeps this linear.
 _END = re.compile(
     r"[.!?\n\u3002\uff01\uff1f\u0964]"
-    r"(?:(?<=[.!?])[.!?]*[\"')\]]*\s+|(?<=\n)\n*|(?<=[^.!?\n])[\u3002\uff01\uff1f\u0964]*)"
+    r"(?:(?<=[.!?])(?<![.!?]{2})[.!?]*+[\"')\]]*\s+|(?<=\n)\n*|(?<=[^.!?\n])[\u3002\uff01\uff1f\u0964]*)"
 )
 
 

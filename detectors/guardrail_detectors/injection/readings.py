@@ -93,6 +93,7 @@ def _disguises(text: str, plain: Normalised, marks: Collection[str]) -> Iterator
 
 _LEETISH = re.compile(r"[a-z][013457@$!|]+[a-z]|\b[013457@$]+[a-z]{2}")
 _REVERSED = re.compile(rf"\bs?(?:{'|'.join(REVERSED_WORDS)})\b")
+_GAP = re.compile(r"[\s._*\-\u00b7|/]+")
 _SPACED = re.compile(r"(?:(?<=\s)|^)(?:[^\W_](?:[ ._*\-\u00b7|/]{1,2})){4,}[^\W_](?=\s|$|\W)")
 
 
@@ -112,16 +113,16 @@ def _joined(plain: Normalised) -> Normalised | None:
         index = match.start()
         while index < match.end():
             char = plain.text[index]
-            gap = re.match(r"[\s._*\-\u00b7|/]+", plain.text[index : match.end()])
+            gap = _GAP.match(plain.text, index, match.end())
             if gap is None:
                 pieces.append(char)
                 spans.append(plain.span(index, index + 1))
                 index += 1
                 continue
-            if gap.end() > 1:
+            if gap.end() > index + 1:
                 pieces.append(" ")
                 spans.append(plain.span(index, index + 1))
-            index += gap.end()
+            index = gap.end()
         at = match.end()
     if at == 0:
         return None
@@ -210,7 +211,7 @@ _PIECES: Mapping[str, tuple[re.Pattern[str], Decoder]] = {
     "base64": (re.compile(r"[A-Za-z0-9+/_-]{16,}+(?:\s[A-Za-z0-9+/_-]{16,}+)*+={0,2}"), _base64),
     "base32": (re.compile(r"\b[A-Z2-7]{24,}+={0,6}"), _base32),
     "hex": (re.compile(rf"{_HEX}(?:[\s:,-]{{1,2}}+{_HEX})*+"), _hex),
-    "morse": (re.compile(r"(?:[.-]{1,5}+[ /\n]++){8,}+[.-]{1,5}"), morse),
+    "morse": (re.compile(r"(?:[.-]{1,5}+[ /\n]++){8,}+[.-]{0,5}+"), morse),
     "ascii85": (
         re.compile(r"(?=[!-~]{0,40}[#$%&*;<=>?@^`{|}!\"'()+,.])[!-~]{20,}+"),
         _ascii85,

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
 from guardrail_detectors.injection.encoder import LIMIT, Encoder, load_encoder, load_pieces
 from guardrail_detectors.injection.judge import Evidence, load_judge
 from guardrail_detectors.injection.linear import Linear, load_linear
-from guardrail_detectors.injection.pieces import Chunk
+from guardrail_detectors.injection.pieces import Chunk, sentences
 from guardrail_detectors.injection.readings import Reading, readings
 from guardrail_detectors.injection.signals import load_signals
 from guardrail_detectors.injection.windows import passages
+from guardrail_detectors.normalise import utf8
 
 FEW = 4  # chunks; the highest of many reaches any score by chance
+# What is read at once: 2 ms of work, and most of what people type.
+QUICK_BYTES = 2_048
+QUICK_SENTENCES = 32
+QUICK_READ = 3_072  # characters of all readings together
+QUICK_NEW = 64  # characters of words that were never split into pieces
+
 MOST_READ = 24  # chunks of one text that the encoder reads: those with the highest scores so far
 
 KNOWN = 0.6  # score of a wording that counts as an attack where somebody took pains to hide it
@@ -55,27 +63,46 @@ class Scan:
     def __call__(self, text: str, source: str) -> list[tuple[Spans, float]]:
         """Spans of the text with their scores; `source` is typed, tool or image."""
         judge, typed = load_judge(), source == "typed"
-        found = [
-            (candidate, judge.score(candidate.evidence, source))
-            for candidate in self.candidates(text, typed)
-        ]
-        if self.encoder and found:
-            found.sort(key=lambda pair: -pair[1])
-            low, high = judge.sure
-            unsure = [c for c, score in found if not typed or score >= low or c.evidence.obscured][
-                :MOST_READ
-            ]
-            sure = typed and found[0][1] > high and len(found) <= FEW
-            if unsure and not sure:
-                read = self.read(unsure, typed)
-                scored = [(c, judge.score(c.evidence, source)) for c in read]
-                found = scored + [pair for pair in found if pair[0] not in set(unsure)]
+        found = _judged(self.candidates(text, typed), source)
+        if unsure := self._unsure(found, typed):
+            read = self.read(unsure, typed)
+            scored = [(c, judge.score(c.evidence, source)) for c in read]
+            found = scored + [pair for pair in found if pair[0] not in set(unsure)]
         return [(candidate.span, score) for candidate, score in found]
+
+    def quick(self, text: str, source: str) -> list[tuple[Spans, float]] | None:
+        """The same for what is quick to read; None where it is not, or needs the encoder."""
+        typed = source == "typed"
+        if (self.encoder and not typed) or len(text) > QUICK_BYTES or len(utf8(text)) > QUICK_BYTES:
+            return None
+        if sum(1 for _ in islice(sentences(text), QUICK_SENTENCES + 1)) > QUICK_SENTENCES:
+            return None
+        pieces, linear = load_pieces(), self.linear()
+        found: list[Candidate] = []
+        left = QUICK_READ
+        for reading in readings(text, self.depth):
+            read = (reading.cased or reading.text).text
+            left -= len(read)
+            if left < 0 or pieces.new(read) > QUICK_NEW:
+                return None
+            found += _chunks(reading, typed, linear)
+        judged = _judged(found, source)
+        if self._unsure(judged, typed):
+            return None
+        return [(candidate.span, score) for candidate, score in judged]
 
     def candidates(self, text: str, typed: bool) -> Iterator[Candidate]:
         """The chunks of all readings, with the evidence of patterns and the linear model."""
         for reading in readings(text, self.depth):
             yield from _chunks(reading, typed, self.linear())
+
+    def _unsure(self, found: list[tuple[Candidate, float]], typed: bool) -> list[Candidate]:
+        """The chunks that the encoder reads, of all by their scores."""
+        low, high = load_judge().sure
+        if not self.encoder or (typed and found and found[0][1] > high and len(found) <= FEW):
+            return []
+        unsure = [c for c, score in found if not typed or score >= low or c.evidence.obscured]
+        return unsure[:MOST_READ]
 
     def read(self, candidates: list[Candidate], typed: bool) -> list[Candidate]:
         """Candidates with the encoder's evidence."""
@@ -84,6 +111,13 @@ class Scan:
             replace(c, evidence=replace(c.evidence, encoder=float(logit)))
             for c, logit in zip(candidates, logits, strict=True)
         ]
+
+
+def _judged(found: Iterable[Candidate], source: str) -> list[tuple[Candidate, float]]:
+    """Candidates with their scores, the highest first."""
+    judge = load_judge()
+    scored = [(candidate, judge.score(candidate.evidence, source)) for candidate in found]
+    return sorted(scored, key=lambda pair: -pair[1])
 
 
 def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Candidate]:

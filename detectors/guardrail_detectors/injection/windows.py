@@ -12,7 +12,8 @@ from guardrail_detectors.normalise import CodePoints, utf8
 ABOUT_FACTOR = 0.49  # a passage that speaks about attacks keeps this much of its score
 OBSCURED = 0.35  # weight of having been hidden, where there is something to hide
 
-_END = re.compile(r"[.!?。！？।]+[\s\"')\]]+|\n+")
+# A run of marks is looked at from its beginning only, which keeps this linear.
+_END = re.compile(r"(?<![.!?。！？।])[.!?。！？।]++[\s\"')\]]+|\n+")
 
 
 def passages(text: str, trusted: bool, *, obscured: bool) -> Iterator[tuple[int, int, float]]:

@@ -77,6 +77,12 @@ def pii(
             ]
         return findings
 
+    def quick(view: View) -> list[Finding] | None:
+        from guardrail_detectors.pii.scan import at_once, scanner
+
+        scan = scanner(patterns, chosen_countries, regions)
+        return run(view) if all(at_once(part.text, scan) for part in view.texts) else None
+
     def warm() -> object:
         from guardrail_detectors.pii.scan import find_pii, scanner
 
@@ -86,7 +92,7 @@ def pii(
             load(ner)
         return find_pii("+1 212 555 0123", scanner(patterns, chosen_countries, regions))
 
-    return Detector(spec, run, warm)
+    return Detector(spec, run, warm, quick if ner is None else None)
 
 
 def _entities(entities: list[str] | None, ner: str | None) -> tuple[str, ...]:

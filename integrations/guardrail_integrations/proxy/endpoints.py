@@ -136,7 +136,7 @@ async def _judged(
         ended.amend = lambda record: with_notes(record, notes)
         guard.emit(ended.record, span)
 
-    flow = screened_only(guard.plan, call, stage, content, thorough=True)
+    flow = screened_only(guard.plan, call, stage, content, guard.runner.cache, thorough=True)
     outcome = await aplay(flow, guard.runner, emit)
     return replace(outcome, verdict=outcome.record.stages[0].verdict)
 
