@@ -49,8 +49,8 @@ class Pieces:
         return ids
 
     def new(self, text: str) -> int:
-        """How many characters of a text are in words whose split is not known yet."""
-        return sum(len(word) for word in text.split() if word not in self._known)
+        """How many characters the words of a text have whose split is not known yet."""
+        return sum([len(word) for word in {*text.split()}.difference(self._known)])
 
     def _split(self, text: str) -> list[int]:
         text = text.replace(" ", SPACE)
@@ -73,10 +73,13 @@ class Pieces:
         return ids[::-1]
 
     def _pieces_of(self, sentence: str) -> list[int]:
-        words = sentence.split()
-        if any(len(word) > LONGEST_WORD for word in words):
-            words = _WORD.findall(sentence)
-        return [piece for word in words for piece in self.word(word)]
+        words, known = sentence.split(), self._known
+        try:
+            return [piece for word in words for piece in known[word]]
+        except KeyError:
+            if any(len(word) > LONGEST_WORD for word in words):
+                words = _WORD.findall(sentence)
+            return [piece for word in words for piece in self.word(word)]
 
     def chunks(self, text: str, limit: int) -> Iterator[Chunk]:
         """The text in chunks of whole sentences, each of at most `limit` pieces.

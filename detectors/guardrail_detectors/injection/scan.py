@@ -75,7 +75,7 @@ class Scan:
         typed = source == "typed"
         if (self.encoder and not typed) or len(text) > QUICK_BYTES or len(utf8(text)) > QUICK_BYTES:
             return None
-        if sum(1 for _ in islice(sentences(text), QUICK_SENTENCES + 1)) > QUICK_SENTENCES:
+        if next(islice(sentences(text), QUICK_SENTENCES, None), None) is not None:
             return None
         pieces, linear = load_pieces(), self.linear()
         found: list[Candidate] = []
@@ -132,9 +132,10 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
             return
     windows = linear_model.windows(text, typed)
     # Both texts stand for the same original, so places are compared there.
-    ends = zip(windows.starts.tolist(), windows.ends.tolist(), strict=True)
-    places = [reading.text.span(start, end) for start, end in ends]
-    middles = np.array([(s + e) / 2 for s, e in places])
+    places = list(zip(windows.starts.tolist(), windows.ends.tolist(), strict=True))
+    if reading.text.spans is not None:
+        places = [reading.text.span(start, end) for start, end in places]
+    middles = np.array(places).sum(axis=1) / 2
     bounds = [cased.span(chunk.start, chunk.end) for chunk in chunks]
     marks = [(reading.text.span(s, e), score) for s, e, score in found]
     whole = len(bounds) == 1 or reading.decoded
