@@ -19,7 +19,7 @@ from guardrail.flow.locations import placed
 from guardrail.flow.plan import FastPath, Plan
 from guardrail.policy import Rule
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
-from guardrail.verdict import Action, Finding, Status
+from guardrail.verdict import Finding, Status
 
 MOST = 100  # parts; the checks of more leave the event loop its turns
 MOST_CHARS = 8_192  # of texts in one stage that checks other than inline ones look at
@@ -58,12 +58,13 @@ class Ran(NamedTuple):
 
 class FastStage:
     """A stage that the fast path lets pass. Its record is made where it is asked for; until then
-    the parts are kept, which are of `size` characters and bytes."""
+    its texts are kept, which are of `size` characters."""
 
     __slots__ = (
         "_began",
         "_ended",
         "_found",
+        "_kept",
         "_known",
         "_left",
         "_parts",
@@ -78,6 +79,7 @@ class FastStage:
 
     def __init__(self, plan: Plan, stage: Stage, parts: Sequence[Part], shape: FastPath) -> None:
         self._plan, self._stage, self._parts, self.size = plan, stage, parts, 0
+        self._kept: Sequence[Text | str] = ()  # the texts, and the names of parts that are known
         self._shape, self.verdict = shape, shape.verdict
         self._began = self._ended = time_ns()
         self._runs: list[Ran] = []
@@ -155,21 +157,32 @@ class FastStage:
 
     def passes(self) -> bool:
         """Whether the stage passes with all that was found."""
-        if self._found:
-            self.verdict = self._plan.verdict_on(self._shape, self._stage, self._found)
-        return self.verdict.action is Action.ALLOW
+        if not self._found:
+            return True
+        verdict = self._plan.verdict_on(self._shape, self._stage, self._found)
+        self.verdict = verdict or self.verdict
+        return verdict is not None
+
+    def let_go(self) -> None:
+        """Keep no more of the parts than a record needs."""
+        self._kept = [
+            part.name if place in self._known or not isinstance(part, Text) else part
+            for place, part in enumerate(self._parts)
+        ]
+        self.size = sum([len(kept.text) for kept in self._kept if isinstance(kept, Text)])
+        self._parts = ()
 
     def record(self) -> StageRecord:
         """The stage as a record has it."""
         runs = [ran.run(self._stage) for ran in self._runs]
         about: list[PartFacts] = []
-        for place, part in enumerate(self._parts):
-            if place in self._known:
-                said, again = self._known[place].again(part)
+        for place, kept in enumerate(self._kept):
+            if isinstance(kept, Text):
+                about.append(facts(kept, self._plan.digest(kept)))
+            else:
+                said, again = self._known[place].again(kept)
                 about.append(said)
                 runs += again
-            elif isinstance(part, Text):
-                about.append(facts(part, self._plan.digest(part)))
         times = (self._began, self._ended)
         return StageRecord(self._stage, *times, tuple(about), tuple(runs), self.verdict)
 
@@ -189,14 +202,13 @@ def fast_stage(
             return None
     except Exception:  # the screening finds out which check failed
         return None
-    chars = sum([len(part.text) for part in parts if isinstance(part, Text)])
-    pictures = [part.size for part in parts if not isinstance(part, Text)]
+    texts = [len(part.text) for part in parts if isinstance(part, Text)]
     limits = plan.policy.limits
-    if chars > limits.max_text_chars or len(pictures) > limits.max_images:
+    if sum(texts) > limits.max_text_chars or len(texts) > limits.max_texts:
         return None
-    if len(parts) - len(pictures) > limits.max_texts:
+    if len(parts) - len(texts) > limits.max_images:
         return None
-    seen.size = chars + sum(pictures)
+    seen.let_go()
     return seen
 
 

@@ -28,13 +28,13 @@ class KnownPart:
     runs: tuple[CheckRun, ...]
     found: tuple[tuple[str, Finding], ...]
 
-    def again(self, part: Part) -> tuple[PartFacts, list[CheckRun]]:
-        """What a record says of a part like it, which is not looked at again."""
+    def again(self, name: str) -> tuple[PartFacts, list[CheckRun]]:
+        """What a record says of a part like it, of that name, which is not looked at again."""
         now, named = time_ns(), len(self.facts.name)
         runs = [
             replace(
                 run,
-                part=part.name + run.part[named:],
+                part=name + run.part[named:],
                 started_ns=now,
                 ended_ns=now,
                 loading_ns=0,
@@ -42,7 +42,7 @@ class KnownPart:
             )
             for run in self.runs
         ]
-        return replace(self.facts, name=part.name), runs
+        return replace(self.facts, name=name), runs
 
     def found_in(self, part: Part) -> list[tuple[str, Finding]]:
         """What rules find in a part like it."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from guardrail.cache import Digester
 from guardrail.content import Context, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Stage, Window
-from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, decide
-from guardrail.verdict import Finding, RuleResult, Status, Verdict
+from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, decide, judge
+from guardrail.verdict import Action, Finding, RuleResult, Status, Verdict
 
 MAX_KINDS = 1_000  # of parts, by role and source, whose rules are remembered
 
@@ -147,27 +147,26 @@ class Plan:
         looking = {rule.id for of_one in (*rules, together) for rule in of_one}
         for picture in pictures if policy.extractors else ():
             looking |= {rule.id for rule in self.rules if rule.reads_pictures_of(picture)}
-        verdict = self._verdict(Stage.INPUT, looking, {})
+        passed = RuleResult(LIMITS_RULE, Status.PASSED)
+        observed = [Observed(rule, looked_at=rule.id in looking) for rule in self.rules]
+        verdict = decide(policy, Stage.INPUT, observed, [passed])
         return FastPath(rules, quick, together, bool(pictures), frozenset(looking), verdict)
 
     def verdict_on(
         self, path: FastPath, stage: Stage, found: Iterable[tuple[str, Finding]]
-    ) -> Verdict:
-        """The verdict on parts of that kind in which rules found this."""
+    ) -> Verdict | None:
+        """The verdict on parts of that kind in which rules found this; None where any rule acts."""
         by_rule: dict[str, list[Finding]] = {}
-        for rule, finding in found:
-            by_rule.setdefault(rule, []).append(finding)
-        return self._verdict(stage, path.looking, by_rule)
-
-    def _verdict(
-        self, stage: Stage, looking: Collection[str], found: Mapping[str, Sequence[Finding]]
-    ) -> Verdict:
-        observed = [
-            Observed(rule, tuple(found.get(rule.id, ())), looked_at=rule.id in looking)
-            for rule in self.rules
-        ]
-        passed = RuleResult(LIMITS_RULE, Status.PASSED)
-        return decide(self.policy, stage, observed, [passed])
+        for name, finding in found:
+            by_rule.setdefault(name, []).append(finding)
+        results = list(path.verdict.rules)
+        for place, rule in enumerate(self.rules, 1):  # behind the limits
+            if rule.id in by_rule:
+                observed = Observed(rule, tuple(by_rule[rule.id]), looked_at=1)
+                results[place] = result = judge(self.policy, stage, observed)
+                if result.action > Action.ALLOW:
+                    return None
+        return Verdict(rules=tuple(results))
 
     def key_of_known(self, stage: Stage, part: Part) -> bytes:
         """The cache key of all checks on a part, and on what is read in it."""

@@ -139,6 +139,8 @@ class Connection(asyncio.Protocol):
             if not self._writable.done():
                 self._writable.set_result(None)
             self._writable = None
+            if self._sender is None and not self._gone:
+                self._await_answer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what was under way: an answer without a length ends here as it should."""
@@ -284,16 +286,16 @@ class Connection(asyncio.Protocol):
         async for piece in body:
             if not piece:
                 continue
-            if chunked:
-                self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
-            else:
-                self._transport.write(piece)
             if self._writable is not None:
                 self._await(self._timeouts.send, "to take the request")
                 await self._writable
                 self._await(None, "")
             if self._gone:
                 return
+            if chunked:
+                self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
+            else:
+                self._transport.write(piece)
         if chunked:
             self._transport.write(b"0\r\n\r\n")
 
@@ -306,9 +308,15 @@ class Connection(asyncio.Protocol):
             if self._head is not None and not self._head.done():
                 self._head.set_exception(error)
             self.abort()
-        elif self._head is not None:
+        elif self._writable is not None:
+            self._await(self._timeouts.send, "to take the request")
+        else:
+            self._await_answer()
+
+    def _await_answer(self) -> None:
+        if self._head is not None:
             self._await(self._timeouts.head, "for an answer")
-        elif self._answer is not None:
+        elif self._answer is not None and not self._paused:
             self._await(self._timeouts.idle, "for more of the answer")
 
     # The end of an exchange.
