@@ -16,6 +16,7 @@ from guardrail.flow.steps import (
     Emit,
     Ended,
     Next,
+    Pause,
     Release,
     Run,
     Start,
@@ -143,6 +144,8 @@ async def arun(
                 match step:
                     case Run(jobs):
                         answer = await runner.arun(jobs)
+                    case Pause():
+                        await asyncio.sleep(0)
                     case Ask(changed):
                         answer = await caller.ask(changed)
                         if answer is None:

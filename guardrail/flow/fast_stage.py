@@ -21,8 +21,9 @@ from guardrail.policy import Rule
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
 from guardrail.verdict import Finding, Status
 
-MOST = 100  # parts; the checks of more leave the event loop its turns
-MOST_CHARS = 8_192  # of texts in one stage that checks other than inline ones look at
+# Characters of one stage that checks other than inline ones look at, and those that each such look
+# counts as beside the characters of its text.
+MOST_CHARS, LOOK_CHARS = 8_192, 1_024
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 
@@ -113,7 +114,7 @@ class FastStage:
             found = cache.get(key) if cache is not None else None
             cached = found is not None
             if found is None:
-                self._left -= len(part.text)
+                self._left -= LOOK_CHARS + len(part.text)
                 if self._left < 0 or (found := self._quick(detector, view)) is None:
                     return False
                 if cache is not None:
@@ -191,8 +192,6 @@ def fast_stage(
     plan: Plan, stage: Stage, call: Call, parts: Sequence[Part], cache: Cache | None
 ) -> FastStage | None:
     """A stage in which nothing that counts was found, or None where that is not known."""
-    if len(parts) > MOST:
-        return None
     shape = plan.fast_path_of(parts)
     if shape is None or not plan.policy.scope.covers(call.context):
         return None

@@ -14,6 +14,7 @@ from guardrail.detector import Detector, Extractor, Stage, Window
 from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, decide, judge
 from guardrail.verdict import Action, Finding, RuleResult, Status, Verdict
 
+MOST_PARTS = 100  # of a stage on the fast path; more leave the event loop its turns
 MAX_KINDS = 1_000  # of parts, by role and source, whose rules are remembered
 
 
@@ -116,6 +117,8 @@ class Plan:
 
     def fast_path_of(self, parts: Sequence[Part]) -> FastPath | None:
         """What there is to look at in parts that may take the fast path; None for others."""
+        if len(parts) > MOST_PARTS:
+            return None
         shape = tuple([_kind(part) for part in parts])
         if shape not in self._fast_paths:
             path = self._fast_path(parts)

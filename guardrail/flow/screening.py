@@ -7,9 +7,10 @@ that stops the call ends the screening; what was not looked at is then skipped, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from guardrail.content import Call, Content, Image, Part, Text
@@ -18,7 +19,7 @@ from guardrail.edit import apply
 from guardrail.flow.fast_stage import INLINE_CHARS
 from guardrail.flow.locations import as_read_from, placed
 from guardrail.flow.plan import Plan
-from guardrail.flow.steps import Job, Result, Run, Step
+from guardrail.flow.steps import Job, Pause, Result, Run, Step
 from guardrail.jsontext import Unescaped, is_json, unescaped
 from guardrail.policy import LIMITS_RULE, Failure, Mode, Observed, Policy, Rule, decide
 from guardrail.record import CheckRun, PartFacts, StageRecord, facts
@@ -26,6 +27,9 @@ from guardrail.reencode import Reencode
 from guardrail.verdict import Action, Area, Finding, RuleResult, Span, Status, Verdict
 
 MAX_REASONS = 5  # of what one extractor ignored, in the record
+
+MANY = 128  # parts or checks, after which others have their turn
+MOST_QUICK = 32  # checks of one stage that are done at once where they are quick
 
 STOPPED = "the call had already stopped"
 OUT_OF_SCOPE = "the policy's scope does not cover this call"
@@ -74,6 +78,8 @@ def screen(
     room.broken += broken
     pictures = list(content.images)
     texts = [room.as_meant(text) for text in content.texts]
+    if len(content.parts) > MANY:
+        yield Pause()
 
     def stopped() -> bool:
         return not thorough and room.stops()
@@ -109,8 +115,12 @@ def screen(
             verdict = replace(
                 verdict, action=Action.BLOCK, reason=f"edit: {made.failure.reason}", edits=()
             )
-    parts = tuple(_facts(plan, part, room.pictures.get(part.name)) for part in content.parts)
-    record = StageRecord(stage, started, time.time_ns(), parts, tuple(room.runs), verdict)
+    parts: list[PartFacts] = []
+    for part in content.parts:
+        parts.append(_facts(plan, part, room.pictures.get(part.name)))
+        if not len(parts) % MANY:
+            yield Pause()
+    record = StageRecord(stage, started, time.time_ns(), tuple(parts), tuple(room.runs), verdict)
     return Screened(verdict, content.replace(changed), changed, room.found), record
 
 
@@ -142,12 +152,17 @@ class Room:
         self.beside: list[Text] = []  # what extractors read in the call's own pictures
         self.pictures: dict[str, Mapping[str, Any]] = {}
         self.runs: list[CheckRun] = []
+        self._quick_left = MOST_QUICK
         self._weighed, self._stops = 0, False  # how much was known when it was last decided on
 
-    def wave(self, uses: Sequence[Use]) -> Generator[Step, Any, None]:
-        """Run the jobs of a wave, each once, and hand every result to all that wait for it."""
-        if not uses:
-            return
+    def wave(self, uses: Iterable[Use]) -> Generator[Step, Any, None]:
+        """Run the jobs of a wave, so many at a time, and hand on their results."""
+        coming = iter(uses)
+        while batch := list(islice(coming, MANY)):
+            yield from self._run(batch)
+
+    def _run(self, uses: Sequence[Use]) -> Generator[Step, Any, None]:
+        """Run each job once, and hand every result to all that wait for it."""
         jobs: dict[bytes, Job] = {}
         for job, _ in uses:
             key = job.key or id(job).to_bytes(8, "little")
@@ -174,15 +189,13 @@ class Room:
             finding = replace(finding, where=Span(part.name, start, end))
         return placed(finding, part)
 
-    def detections(self, parts: Sequence[Part], *, keep: bool = True) -> list[Use]:
+    def detections(self, parts: Sequence[Part], *, keep: bool = True) -> Iterator[Use]:
         """Each part under each rule that looks at it; `keep` says whether to cache the results."""
         whole = self.rules is self.plan.rules
-        return [
-            self._detection(rule, part, keep)
-            for part in parts
-            for rule in self.plan.looking_at(part)
-            if whole or rule in self.rules
-        ]
+        for part in parts:
+            for rule in self.plan.looking_at(part):
+                if whole or rule in self.rules:
+                    yield self._detection(rule, part, keep)
 
     def _detection(self, rule: Rule, part: Part, keep: bool) -> Use:
         spec = rule.detector.spec
@@ -210,8 +223,9 @@ class Room:
     def _quick(self, rule: Rule, view: View) -> Callable[[], tuple[Finding, ...] | None] | None:
         """What a detector finds at once, where it offers that and has loaded what it needs."""
         quick = rule.detector.quick
-        if quick is None or not self.plan.loading[id(rule.detector)].done:
+        if quick is None or not self._quick_left or not self.plan.loading[id(rule.detector)].done:
             return None
+        self._quick_left -= 1
         return partial(_looked, quick, view)
 
     def _detected(self, rule: Rule, part: Part, result: Result) -> None:

@@ -60,6 +60,11 @@ class Run:
     jobs: tuple[Job, ...]
 
 
+@dataclass(frozen=True)
+class Pause:
+    """Let others have their turn, where there are any: this call has much to look at."""
+
+
 @dataclass(slots=True)
 class Ask:
     """Call the model with these parts exchanged. The answer is a Reply, or None for a stream."""
@@ -122,7 +127,7 @@ class Emit:
         return self.call.record
 
 
-Step = Run | Ask | Start | Wait | Cancel | Next | Release | Emit
+Step = Run | Pause | Ask | Start | Wait | Cancel | Next | Release | Emit
 
 
 class Abandoned(Exception):
