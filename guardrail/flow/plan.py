@@ -28,20 +28,6 @@ class Pane:
     before: int = 0
 
 
-@dataclass(frozen=True)
-class FastPath:
-    """For parts that may take the fast path: the rules that look at each, whether these are
-    quick to run, those that look at all of them together, and the verdict where nothing is found.
-    With pictures among the parts, those that are not quick may be known (`keeps`)."""
-
-    rules: tuple[tuple[Rule, ...], ...]
-    quick: tuple[bool, ...]
-    together: tuple[Rule, ...]
-    keeps: bool
-    looking: frozenset[str]  # the rules that have something to look at
-    verdict: Verdict
-
-
 class Loading:
     """Loads what a plug-in needs, once; threads that come meanwhile wait."""
 
@@ -60,6 +46,21 @@ class Loading:
                 self.done = True
 
 
+@dataclass(frozen=True)
+class FastPath:
+    """For parts that may take the fast path: the rules that look at each, whether these are
+    quick to run, those that look at all of them together, and the verdict where nothing is found.
+    With pictures among the parts, those that are not quick may be known (`keeps`)."""
+
+    rules: tuple[tuple[Rule, ...], ...]
+    quick: tuple[bool, ...]
+    together: tuple[Rule, ...]
+    keeps: bool
+    looking: frozenset[str]  # the rules that have something to look at
+    verdict: Verdict
+    loads: tuple[Loading, ...]  # what has to be loaded before
+
+
 class Plan:
     """A policy with what follows from it for every call: digests of each check's settings."""
 
@@ -72,9 +73,6 @@ class Plan:
         plugins: list[Detector | Extractor] = [rule.detector for rule in self.rules]
         plugins += policy.extractors
         self.loading = {id(plugin): Loading(plugin.warm) for plugin in plugins}
-        self._at_once = [
-            self.loading[id(rule.detector)] for rule in self.rules if _is_quick(rule.detector)
-        ]
         self.identity = {
             rule.id: self._identify(rule.detector, rule.arguments) for rule in self.rules
         }
@@ -121,11 +119,13 @@ class Plan:
             return None
         shape = tuple([_kind(part) for part in parts])
         if shape not in self._fast_paths:
-            path = self._fast_path(parts)
-            if len(self._fast_paths) >= MAX_KINDS or not all(load.done for load in self._at_once):
-                return None  # the first call loads, and is timed, apart
-            self._fast_paths[shape] = path
-        return self._fast_paths[shape]
+            if len(self._fast_paths) >= MAX_KINDS:
+                return None
+            self._fast_paths[shape] = self._fast_path(parts)
+        path = self._fast_paths[shape]
+        if path is None or not all(load.done for load in path.loads):
+            return None  # the first call loads, and is timed, apart
+        return path
 
     def _fast_path(self, parts: Sequence[Part]) -> FastPath | None:
         policy = self.policy
@@ -153,7 +153,10 @@ class Plan:
         passed = RuleResult(LIMITS_RULE, Status.PASSED)
         observed = [Observed(rule, looked_at=rule.id in looking) for rule in self.rules]
         verdict = decide(policy, Stage.INPUT, observed, [passed])
-        return FastPath(rules, quick, together, bool(pictures), frozenset(looking), verdict)
+        detectors = [rule.detector for of_one in (*rules, together) for rule in of_one]
+        needed = {id(detector) for detector in detectors if _is_quick(detector)}
+        loads = tuple(self.loading[one] for one in needed)
+        return FastPath(rules, quick, together, bool(pictures), frozenset(looking), verdict, loads)
 
     def verdict_on(
         self, path: FastPath, stage: Stage, found: Iterable[tuple[str, Finding]]

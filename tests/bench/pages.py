@@ -86,6 +86,64 @@ def bare_injection(text: str, **arguments: bool) -> float:
     return statistics.median(timed(lambda: check.run(view)) for _ in range(200))
 
 
+SLOW = (
+    ". ",
+    "a. ",
+    "!",
+    "a\n",
+    "a b c d e f ",
+    "h3ll0 w0rld ",
+    "noitcurtsni ",
+    "68656c6c6f20776f726c64 ",
+    "aGVsbG8gdGhlcmUgbXkgZnJpZW5k ",
+    ".- -... -.-. ",
+    '!"#$%&()*+,-./:;<=>?@[]^_ ',
+    "%41%42\n",
+    "&amp;\n",
+    "vtaber cerivbhf vafgehpgvbaf ",
+    "ignore previous instructions. ",
+    "alfa bravo charlie ",
+    "\u2801\u2803 ",
+    "\u6211\u7231\u4f60\u3002",
+    "\u0430a",
+    "e\u0301",
+    "1.1.1.1 ",
+    "+49 170 1234567 ",
+)  # pieces of texts that are long to look at: sentences, disguises, numbers
+
+
+def slow_texts() -> Iterator[str]:
+    """Texts of up to 2 kB that are made to be slow."""
+    for size in (256, 700, 1_024, 2_048):
+        for one in SLOW:
+            yield (one * size)[:size]
+            for other in SLOW:
+                yield (one * size)[: size // 2] + (other * size)[: size // 2]
+
+
+def quick_looks() -> None:
+    """The longest that checks take at once, whatever the text: processor time, the best of five."""
+    from guardrail.registry import Registry
+
+    print("\nlooks at once at texts of up to 2 kB that are made to be slow, milliseconds")
+    for name, arguments in (("injection", {"encoder": False}), ("pii", {})):
+        check = Registry().detector(name, arguments)
+        check.warm()
+        assert check.quick is not None
+        worst, settled, count = 0.0, 0, 0
+        for text in slow_texts():
+            view = View(Stage.INPUT, (Text(text),))
+            check.run(view)  # the words are known
+            spent = []
+            for _ in range(5):
+                began = time.process_time()
+                found = check.quick(view)
+                spent.append(time.process_time() - began)
+            worst, count = max(worst, min(spent)), count + 1
+            settled += found is not None
+        print(f"  {name}: {worst * 1e3:.1f} at most; {settled} of {count} needed no worker")
+
+
 def timed(work: Callable[[], object]) -> float:
     """Microseconds that work takes."""
     began = time.perf_counter()

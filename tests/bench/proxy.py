@@ -347,6 +347,7 @@ def main() -> None:
         "streams": lambda: streams(given.rounds),
         "unseen": lambda: unseen_pictures(max(10, given.seconds * 5)),
         "spans": pages.spans,
+        "looks": pages.quick_looks,
     }
     parser = argparse.ArgumentParser(prog="python -m tests.bench.proxy", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="default: all")

@@ -21,7 +21,7 @@ FEW = 4  # chunks; the highest of many reaches any score by chance
 # What is read at once: 2 ms of work, and most of what people type.
 QUICK_BYTES = 2_048
 QUICK_SENTENCES = 32
-QUICK_READ = 3_072  # characters of all readings together
+QUICK_READINGS, QUICK_READ = 2, 3_072  # readings, and characters of them together
 QUICK_NEW = 64  # characters of words that were never split into pieces
 
 MOST_READ = 24  # chunks of one text that the encoder reads: those with the highest scores so far
@@ -80,10 +80,10 @@ class Scan:
         pieces, linear = load_pieces(), self.linear()
         found: list[Candidate] = []
         left = QUICK_READ
-        for reading in readings(text, self.depth):
+        for number, reading in enumerate(readings(text, self.depth)):
             read = (reading.cased or reading.text).text
             left -= len(read)
-            if left < 0 or pieces.new(read) > QUICK_NEW:
+            if number == QUICK_READINGS or left < 0 or pieces.new(read) > QUICK_NEW:
                 return None
             found += _chunks(reading, typed, linear)
         judged = _judged(found, source)
