@@ -205,7 +205,7 @@ class Proxy:
         if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
             message = "The body must be application/json."
             raise refused(415, "unsupported_media_type", message, rule=MALFORMED)
-        body = read_json(raw, surface.marker)
+        body = read_json(raw, surface.marker, self.pictures.known)
         if not isinstance(body.root, dict):
             raise BadJson("the body is not a JSON object")
         return body, compressed

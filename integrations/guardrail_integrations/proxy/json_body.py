@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jiter
 
@@ -29,6 +29,20 @@ class BadJson(Exception):
     """A body that is not one JSON text in which every key of an object stands once."""
 
 
+class Cut(NamedTuple):
+    """A payload that was taken out: where the token ends that stands for it, where it stands in
+    the body, and itself where it has come before."""
+
+    token_end: int
+    start: int
+    end: int
+    known: bytes | None
+
+
+# The payload that begins at a place of a body and ends at a quote, if it has come before.
+Known = Callable[[bytes, int], bytes | None]
+
+
 @dataclass
 class JsonBody:
     """A body and what it says. `root` has tokens where long payloads stand; see `text`."""
@@ -36,7 +50,7 @@ class JsonBody:
     raw: bytes = field(repr=False)
     root: Any = field(repr=False)
     _short: bytes = field(default=b"", repr=False)  # the body with tokens in place of payloads
-    _cuts: Sequence[tuple[int, int, int, int]] = ()  # in short: start, end; in raw: start, end
+    _cuts: Sequence[Cut] = ()
 
     def text(self, value: str) -> str:
         """A string of the tree as it was written. Raises BadJson for a payload that is no text."""
@@ -54,9 +68,9 @@ class JsonBody:
         before, found, number = value[:-1].rpartition(_SECRET)
         return (before, self._payload(int(number))) if found else None
 
-    def _payload(self, number: int) -> memoryview:
-        _, _, start, end = self._cuts[number]
-        return memoryview(self.raw)[start:end]
+    def _payload(self, number: int) -> Buffer:
+        cut = self._cuts[number]
+        return cut.known or memoryview(self.raw)[cut.start : cut.end]
 
     def spliced(self, changes: Mapping[Path, Any]) -> list[Buffer]:
         """The body, in pieces, with the values at the paths exchanged.
@@ -80,19 +94,20 @@ class JsonBody:
 
     def _raw_place(self, place: int) -> int:
         moved = 0
-        for _, end, _, raw_end in self._cuts:
-            if place < end:
+        for cut in self._cuts:
+            if place < cut.token_end:
                 break
-            moved = raw_end - end
+            moved = cut.end - cut.token_end
         return place + moved
 
 
-def read_json(raw: bytes, marker: bytes = b";base64,") -> JsonBody:
-    """Read a body; payloads longer than LONG behind `marker` are taken out. Raises BadJson."""
-    cuts: list[tuple[int, int, int, int]] = []
+def read_json(raw: bytes, marker: bytes = b";base64,", known: Known | None = None) -> JsonBody:
+    """Read a body; payloads longer than LONG behind `marker` are taken out. `known` gives the one
+    that begins at a place of it, if it has come before. Raises BadJson."""
+    cuts: list[Cut] = []
     short = raw
     if len(raw) > LONG:
-        short = _without_payloads(raw, marker, cuts)
+        short = _without_payloads(raw, marker, cuts, known)
     try:
         root = jiter.from_json(
             short, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys"
@@ -129,7 +144,7 @@ def _no_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
-def _without_payloads(raw: bytes, marker: bytes, cuts: list[tuple[int, int, int, int]]) -> bytes:
+def _without_payloads(raw: bytes, marker: bytes, cuts: list[Cut], known: Known | None) -> bytes:
     pieces: list[bytes] = []
     kept = at = size = 0
     while (found := raw.find(marker, at)) >= 0:
@@ -140,26 +155,28 @@ def _without_payloads(raw: bytes, marker: bytes, cuts: list[tuple[int, int, int,
                 at = start
                 continue
             start = opening.end()
-        end = raw.find(b'"', start)
+        payload = None if known is None else known(raw, start)
+        end = raw.find(b'"', start) if payload is None else start + len(payload)
         if end < 0:
             break
         at = end
-        if end - start < LONG or raw.find(b"\\", start, end) >= 0:
+        if payload is None and not _is_payload(raw, start, end):
             continue
-        try:
-            raw[start : start + 64].decode("ascii")
-            token = f"{_SECRET}{len(cuts)};".encode()
-        except UnicodeDecodeError:
-            continue
+        token = f"{_SECRET}{len(cuts)};".encode()
         pieces += [raw[kept:start], token]
-        size += start - kept
-        cuts.append((size, size + len(token), start, end))
-        size += len(token)
+        size += start - kept + len(token)
+        cuts.append(Cut(size, start, end, payload))
         kept = end
     if not cuts:
         return raw
     pieces.append(raw[kept:])
     return b"".join(pieces)
+
+
+def _is_payload(raw: bytes, start: int, end: int) -> bool:
+    if end - start < LONG or raw.find(b"\\", start, end) >= 0:
+        return False
+    return raw[start : start + 64].isascii()
 
 
 def with_field(pieces: Sequence[Buffer], key: str, value: Any) -> list[Buffer]:

@@ -16,6 +16,8 @@ from guardrail_integrations.proxy.interfaces import Buffer
 
 MOST = 10_000  # pictures that are known again
 RECENT = 32 << 20  # bytes of base64 of those that are compared
+MARK = slice(1_024, 1_056)  # of base64, by which one is found that may be the same
+ALIKE = 4  # pictures with the same mark that are compared
 
 
 @dataclass(slots=True)
@@ -71,24 +73,21 @@ class Pictures:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._seen: OrderedDict[bytes, Seen] = OrderedDict()
-        self._recent: OrderedDict[tuple[int, bytes], tuple[bytes, Seen]] = OrderedDict()
+        self._recent: OrderedDict[bytes, list[tuple[bytes, Seen]]] = OrderedDict()
         self._held = 0  # bytes of the recent ones
 
     def image(
         self, payload: Buffer, name: str, role: Role, source: str, limits: Limits
     ) -> Base64Image:
         """The picture of a payload. Raises ContentError for one that is damaged."""
-        size = len(payload)
-        place = (size, bytes(payload[size // 2 : size // 2 + 32]))
-        recent = self._recent.get(place)
-        if recent is not None and recent[0].startswith(payload):
-            self._recent.move_to_end(place)
-            return Base64Image.of(payload, recent[1], name, role, source, limits)
+        for recent, of_it in self._recent.get(bytes(payload[MARK]), ()):
+            if recent is payload or (len(recent) == len(payload) and recent.startswith(payload)):
+                return Base64Image.of(payload, of_it, name, role, source, limits)
         key = blake3(payload, key=self._key).digest()
         seen = self._seen.get(key)
         if seen is not None:
             self._seen.move_to_end(key)
-            self._hold(place, payload, seen)
+            self._hold(payload, seen)
             return Base64Image.of(payload, seen, name, role, source, limits)
         data = decoded(payload, name)
         seen = self._seen[key] = Seen(len(data))
@@ -98,15 +97,29 @@ class Pictures:
         image.__dict__["data"] = data
         return image
 
-    def _hold(self, place: tuple[int, bytes], payload: Buffer, seen: Seen) -> None:
-        """Keep a picture that has come twice."""
-        if place in self._recent or place[0] > RECENT // 4:
+    def known(self, body: bytes, start: int) -> bytes | None:
+        """The recent picture whose base64 begins at a place of a body and ends at a quote."""
+        mark = body[start + MARK.start : start + MARK.stop]
+        for recent, _ in self._recent.get(mark, ()):
+            end = start + len(recent)
+            if body[end : end + 1] == b'"' and body.startswith(recent, start):
+                self._recent.move_to_end(mark)
+                return recent
+        return None
+
+    def _hold(self, payload: Buffer, seen: Seen) -> None:
+        """Keep a picture that has come twice, as it stood in a body."""
+        mark = bytes(payload[MARK])
+        alike = self._recent.get(mark, [])
+        size = len(payload)
+        if not isinstance(payload, memoryview) or len(alike) >= ALIKE or size > RECENT // 4:
             return
-        self._recent[place] = (bytes(payload), seen)
-        self._held += place[0]
+        self._recent[mark] = [*alike, (bytes(payload), seen)]
+        self._recent.move_to_end(mark)
+        self._held += size
         while self._held > RECENT:
-            (size, _), _ = self._recent.popitem(last=False)
-            self._held -= size
+            _, oldest = self._recent.popitem(last=False)
+            self._held -= sum(len(recent) for recent, _ in oldest)
 
 
 def decoded(payload: Buffer, name: str) -> bytes:
