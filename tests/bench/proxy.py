@@ -64,9 +64,11 @@ NUMBER = b"<number>"
 _NUMBERED = """
 local at, to = wrk.body:find("<number>", 1, true)
 local before, after, number = wrk.body:sub(1, at - 1), wrk.body:sub(to + 1), os.time() % 10000 * 1e6
+function letter(digit) return string.char(97 + digit) end
 function request()
   number = number + 1
-  return wrk.format(nil, nil, nil, before .. string.format("%010d", number) .. after)
+  local word = string.format("%010d", number):gsub("%d", letter)
+  return wrk.format(nil, nil, nil, before .. word .. after)
 end
 """
 _UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
@@ -109,15 +111,16 @@ def chat_body(size: int, picture: bytes | None = None, *, numbered: bool = False
 
 @contextlib.contextmanager
 def guardrail(
-    name: str, origin: str, policy: dict[str, Any], core: int | None, *more: str
+    name: str, origin: str, policy: dict[str, Any] | str, core: int | None, *more: str
 ) -> Iterator[Proxy]:
-    """Our own proxy in a process of its own."""
+    """Our own proxy in a process of its own; a policy by its name, or what it says."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "policy.yaml"
         file.write_text(json.dumps(policy))
         program = Path(sys.executable).with_name("guardrail")
-        command = [str(program), "serve", "--upstream", origin, "--policy", str(file)]
+        command = [str(program), "serve", "--upstream", origin]
+        command += ["--policy", policy if isinstance(policy, str) else str(file)]
         command += ["--port", str(port), "--no-access-log", *more]
         with serving(command, port, core) as pid:
             yield Proxy(name, f"http://127.0.0.1:{port}", pid)
@@ -195,8 +198,8 @@ def load(proxy: Proxy, script: Path, at_once: int, seconds: int, core: int) -> N
 def in_turn(
     proxies: list[Proxy], body: bytes, at_once: int, rounds: int, seconds: int
 ) -> dict[str, dict[str, float]]:
-    """The medians of all proxies, which take turns. A number in place of NUMBER makes each call
-    another."""
+    """The medians of all proxies, which take turns. A number in letters in place of NUMBER makes
+    each call another."""
     with tempfile.TemporaryDirectory() as folder:
         data, script = Path(folder) / "body", Path(folder) / "post.lua"
         data.write_bytes(body)
@@ -251,6 +254,7 @@ def texts(rounds: int, seconds: int) -> None:
             Proxy("our pass-through", plain.url, plain.pid, PASS),
             plain,
             stack.enter_context(guardrail("and injection", origin, tier_one, high)),
+            stack.enter_context(guardrail("policy default", origin, "default", high)),
         ]
         others = [stack.enter_context(made(origin, high)) for made in (reference, litellm)]
         proxies += [other for other in others if other is not None]
