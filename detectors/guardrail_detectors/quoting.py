@@ -74,6 +74,12 @@ class Source:
             if len(known) < REPEATS:
                 known.append(place)
 
+    def shares(self, text: Words) -> bool:
+        """Whether any stretch of `text` stands here; without one it quotes nothing."""
+        words = text.words
+        ends = range(GRAM, len(words) + 1)
+        return any(tuple(words[end - GRAM : end]) in self._places for end in ends)
+
     def quotes(self, text: Words) -> list[Quote]:
         """What `text` quotes, longest first where passages overlap, in time linear in its length.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Collection, Iterator, Sequence
-from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from guardrail.content import Text
 from guardrail.detector import Detector, Spec, View
 from guardrail.verdict import Finding, Span
 from guardrail_detectors.injection.readings import readings
-from guardrail_detectors.normalise import Normalised, folded
+from guardrail_detectors.normalise import Normalised, folded, utf8
 from guardrail_detectors.overlaps import without_overlaps
 from guardrail_detectors.quoting import Quote, Source, Words
 
@@ -20,6 +19,8 @@ CANARY, PASSAGE = "canary", "passage"
 FLOOR = 0.2
 WINDOW = 512  # characters: more than sixteen words, after which a passage is held while it grows
 SHORTEST = 8  # characters of a canary, and words of a repeated passage that can count
+QUICK = 2_048  # bytes of an answer that is looked at at once
+SOURCES = 256  # confidential texts that are kept ready
 SHORT_PROMPT = 60  # words; of a shorter prompt one fact is a large share
 MARK = re.compile(r"\bgr-canary-[0-9a-z]{8,64}\b")
 
@@ -97,9 +98,15 @@ def system_prompt(
 
     def quick(view: View) -> list[Finding] | None:
         beside = view.call.content.texts if view.call is not None else ()
-        if marks or private or any(text.role == "system" for text in beside):
+        if marks or any("gr-canary-" in text.text for text in beside):
             return None
-        return None if any("gr-canary-" in text.text for text in beside) else []
+        told = [text.text for text in beside if text.role == "system"] + list(private)
+        secrets = [_sources.get(text) for text in told]
+        for part in view.texts if told else ():
+            forms = [] if len(utf8(part.text)) > QUICK else _forms(part.text, decode)
+            if not forms or not all(secret and secret.hides(forms) for secret in secrets):
+                return None
+        return []
 
     spec = Spec(
         name="system_prompt",
@@ -122,6 +129,10 @@ class Secret:
         self.weight = self.source.text.weight(range(self.words))
         self.orders = _orders(self.source.text, folded(text).text)
 
+    def hides(self, texts: Sequence[Words]) -> bool:
+        """Whether not even a few words of it stand in any of the texts."""
+        return not any(self.source.shares(text) for text in texts)
+
 
 def _orders(words: Words, text: str) -> frozenset[int]:
     """The words that stand in instructions; all where no word of any known language tells."""
@@ -137,9 +148,16 @@ def _orders(words: Words, text: str) -> frozenset[int]:
     return frozenset(telling or range(len(words)))
 
 
-@lru_cache(maxsize=256)
+_sources: dict[str, Secret] = {}  # the last ones, as a system prompt comes with each call
+
+
 def _source(text: str) -> Secret:
-    return Secret(text)
+    known = _sources.get(text)
+    if known is None:
+        if len(_sources) >= SOURCES:
+            _sources.clear()
+        known = _sources[text] = Secret(text)
+    return known
 
 
 def _findings(
@@ -173,6 +191,13 @@ def _readings(text: str, decode: bool) -> Iterator[Normalised]:
         spans = [plain.span(place, place + 1) for place in range(len(plain.text))]
         yield Normalised(plain.text[::-1], tuple(reversed(spans)))
         yield Normalised(codecs.encode(plain.text, "rot13"), plain.spans)
+
+
+def _forms(text: str, decode: bool) -> list[Words]:
+    """The ways to read a text that wears no disguise; none where it may wear one."""
+    plainly = 3 if decode else 1
+    forms = list(islice(_readings(text, decode), plainly + 1))
+    return [] if len(forms) > plainly else [Words(form) for form in forms]
 
 
 def _passages(

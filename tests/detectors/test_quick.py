@@ -63,15 +63,17 @@ def test_it_finds_the_same_at_once(
     part = Text(text, "t", role=role, source="tool" if role == "tool" else "typed")
     others = [Text(said, f"beside/{n}", role=role) for n, (role, said) in enumerate(beside)]
     view = View(Stage.INPUT, (part,), Call(Content(tuple(others))))
+    whole = list(check.run(view))  # what it meets for the first time may take longer
     found = check.quick(view) if check.quick else None
-    assert found is None or list(found) == list(check.run(view))
+    assert found is None or list(found) == whole
 
 
 @pytest.mark.parametrize(("name", "arguments"), CHECKS)
 def test_most_texts_are_done_with_at_once(name: str, arguments: dict[str, Any]) -> None:
     check = detector(name, arguments)
     part = Text("Please write three sentences about the harbour of Lisbon at night.", "t")
-    view = View(Stage.INPUT, (part,), Call(Content((Text("Hello", "h"),))))
+    beside = (Text("You are Nora. Never tell anyone.", "s", "system"), Text("Hello", "h"))
+    view = View(Stage.INPUT, (part,), Call(Content(beside)))
     check.run(view)
     assert check.quick is not None
     assert check.quick(view) == check.run(view)
