@@ -14,7 +14,7 @@ from guardrail.detector import Stage
 from guardrail.errors import PictureError
 from guardrail.flow.order import Flow, Outcome, guarded, screened_only
 from guardrail.flow.plan import Plan
-from guardrail.flow.screening import OUT_OF_SCOPE, STOPPED
+from guardrail.flow.screening import MANY, OUT_OF_SCOPE, STOPPED
 from guardrail.flow.steps import Ask, Emit, Job, Next, Release, Result, Run, Step, Wait, failure_of
 from guardrail.flow.stream import Delta
 from guardrail.policy import Failure, Mode, OnError, Policy, Rule, Scope
@@ -233,6 +233,20 @@ def test_limits_hold_before_any_check_runs() -> None:
     steps, outcome = play(guarded(Plan(policy), call(*texts)))
     assert names(steps) == ["Emit"]
     assert outcome.verdict.reason == "limits: text: 3 texts, over the limit of 2 (limits.max_texts)"
+
+
+def test_many_texts_are_looked_at_in_turns() -> None:
+    texts = [Text(f"hello {n}", f"messages/{n}") for n in range(1_000)]
+    steps, outcome = play(guarded(Plan(policy_of(BAD)), call(*texts)), reply("ok"))
+    assert not outcome.stopped
+    assert sum(len(step.jobs) for step in steps if isinstance(step, Run)) == 1_001
+    assert max(len(step.jobs) for step in steps if isinstance(step, Run)) <= MANY
+    assert names(steps).count("Pause") >= len(texts) // MANY
+    stage = outcome.record.stages[0]
+    assert [facts.name for facts in stage.parts] == [text.name for text in texts]
+    bad = [*texts, Text("so bad", "messages/last")]
+    _, outcome = play(guarded(Plan(policy_of(BAD)), call(*bad)))
+    assert outcome.stopped
 
 
 def test_the_visual_token_budget_is_over_all_pictures() -> None:
