@@ -166,12 +166,14 @@ class FastStage:
 
     def let_go(self) -> None:
         """Keep no more of the parts than a record needs."""
-        self._kept = [
-            part.name if place in self._known or not isinstance(part, Text) else part
-            for place, part in enumerate(self._parts)
-        ]
-        self.size = sum([len(kept.text) for kept in self._kept if isinstance(kept, Text)])
-        self._parts = ()
+        kept: list[Text | str] = []
+        for place, part in enumerate(self._parts):
+            if isinstance(part, Text) and place not in self._known:
+                kept.append(part)
+                self.size += len(part.text)
+            else:
+                kept.append(part.name)
+        self._kept, self._parts = kept, ()
 
     def record(self) -> StageRecord:
         """The stage as a record has it."""
