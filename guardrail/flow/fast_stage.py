@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import time_ns
-from typing import NamedTuple
 
 from guardrail.cache import Cache
 from guardrail.content import Call, Part, Text
@@ -27,15 +26,22 @@ MOST_CHARS, LOOK_CHARS = 8_192, 1_024
 INLINE_CHARS = 4_096  # longer texts go to a worker even for inline detectors
 
 
-class Ran(NamedTuple):
+class Ran:
     """A check that was done with at once."""
 
-    detector: Detector
-    began: int
-    ended: int
-    part: str
-    found: Sequence[Finding] = ()
-    cached: bool = False
+    __slots__ = ("began", "cached", "detector", "ended", "found", "part")
+
+    def __init__(
+        self,
+        detector: Detector,
+        began: int,
+        ended: int,
+        part: str,
+        found: Sequence[Finding] = (),
+        cached: bool = False,
+    ) -> None:
+        self.detector, self.part, self.found, self.cached = detector, part, found, cached
+        self.began, self.ended = began, ended
 
     def run(self, stage: Stage) -> CheckRun:
         """The check as a record has it."""

@@ -60,7 +60,6 @@ class Run:
     jobs: tuple[Job, ...]
 
 
-@dataclass(frozen=True)
 class Pause:
     """Let others have their turn, where there are any: this call has much to look at."""
 
@@ -72,23 +71,19 @@ class Ask:
     changed: Mapping[str, Part]
 
 
-@dataclass(frozen=True)
 class Start:
     """Begin to call the model as it was asked, and go on; where nothing runs beside the flow, the
     call begins with Wait. Nothing of the answer may leave before that."""
 
 
-@dataclass(frozen=True)
 class Wait:
     """Wait for the answer to the call that Start began; answered as Ask is."""
 
 
-@dataclass(frozen=True)
 class Cancel:
     """Give up the call that Start began."""
 
 
-@dataclass(frozen=True)
 class Next:
     """Take the next chunk of the stream; the answer is a Delta, or None at the end."""
 
