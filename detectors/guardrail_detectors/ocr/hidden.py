@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from guardrail.content import Image, Text
+from guardrail.content import Box, Image, Text
 from guardrail.detector import Extractor, Spec
 from guardrail_detectors.ocr.engines import Engine
 from guardrail_detectors.ocr.once import EngineName, Reader
 from guardrail_detectors.ocr.page import Line, as_text, is_covered
-from guardrail_detectors.ocr.reading import box_of, read_line, shrunk_to, upright
+from guardrail_detectors.ocr.reading import bgr, box_of, read_line, shrunk_to, upright
 from guardrail_detectors.ocr.trace import evened
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ class _Found:
 
 def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[_Found]:
     import cv2
-    import numpy as np
 
     seen = reader.trace(image, frame)
     if not seen.lines and len(plain) < PAGE:
@@ -82,39 +81,53 @@ def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> li
     picture = image.picture.rgb(frame=frame)
     engine = reader.load()
     # Ink that only shows on average would be read dot by dot at the full size of a large picture.
-    pixels, scale = shrunk_to(np.asarray(picture)[..., ::-1], 2 * reader.max_side)
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    found: list[_Found] = []
+    pixels, scale = shrunk_to(bgr(picture), 2 * reader.max_side)
 
-    def new(corners: Sequence[Array]) -> list[Array]:
+    def read(corners: Sequence[Array]) -> list[_Found]:
+        found = []
         boxes = [(quad, box_of(quad / scale, picture.size)) for quad in corners]
-        return [quad for quad, box in boxes if not is_covered(box, plain)]
+        for quad, box in [(q, b) for q, b in boxes if not is_covered(b, plain)][:MOST]:
+            cut, stands = upright(pixels, quad)
+            inked, unseen = _stretched(cut)
+            line = read_line(inked, stands, box, engine).on(frame)
+            if len(line.text) >= SHORTEST and line.confidence >= reader.min_confidence:
+                found.append(_Found(line, unseen))
+        return found
 
-    corners = new([quad * scale for quad in seen.lines])
-    if max(grey.shape) > WIDE and (len(plain) >= PAGE or corners):
-        corners = new(_find(grey, engine, reader.max_side))
-    for quad in corners[:MOST]:
-        cut, stands = upright(pixels, quad)
-        inked, unseen = _stretched(cut)
-        line = read_line(inked, stands, box_of(quad / scale, picture.size), engine).on(frame)
-        if len(line.text) >= SHORTEST and line.confidence >= reader.min_confidence:
-            found.append(_Found(line, unseen))
-    return found
+    new = [quad for quad in seen.lines if not is_covered(box_of(quad, picture.size), plain)]
+    places = seen.places() if len(plain) < PAGE else None
+    if max(pixels.shape) <= WIDE or not (new or len(plain) >= PAGE):
+        return read([quad * scale for quad in new])
+    even, shrunk = _evened(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), reader.max_side)
+    if places is not None:
+        parts = [_times(box, scale * shrunk) for box in places]
+        corners = [quad for part in parts for quad in _find(even, engine, part)]
+        if not read([quad / shrunk for quad in corners]):
+            return []
+    return read([quad / shrunk for quad in _find(even, engine)])
 
 
-def _find(grey: Array, engine: Engine, side: int) -> list[Array]:
-    """The corners of lines in the evened picture, largest first."""
-    import cv2
+def _evened(grey: Array, side: int) -> tuple[Array, float]:
+    """The picture with contrast evened out, its longer side at most `side`, and the scale."""
     import numpy as np
 
-    scale = min(1.0, side / max(grey.shape))
-    small = grey.astype(np.float32)  # in bytes, shrinking would round faint ink away
-    if scale < 1:
-        size = tuple(max(1, round(length * scale)) for length in (grey.shape[1], grey.shape[0]))
-        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
-    even = np.repeat(evened(small)[..., None], 3, axis=2)
-    found = [corners / scale for corners in engine.find(even)]
+    # In bytes, shrinking would round faint ink away.
+    small, scale = shrunk_to(grey.astype(np.float32), side)
+    return np.repeat(evened(small)[..., None], 3, axis=2), scale
+
+
+def _find(even: Array, engine: Engine, box: Box | None = None) -> list[Array]:
+    """The corners of lines in an evened picture, or in a part of it, largest first."""
+    import numpy as np
+
+    x0, y0, x1, y1 = box or (0, 0, even.shape[1], even.shape[0])
+    found = [one.corners + np.array((x0, y0)) for one in engine.find(even[y0:y1, x0:x1])]
     return sorted(found, key=lambda corners: -float(np.ptp(corners, axis=0).prod()))
+
+
+def _times(box: Box, scale: float) -> Box:
+    x0, y0, x1, y1 = (round(side * scale) for side in box)
+    return Box(x0, y0, max(x0 + 1, x1), max(y0 + 1, y1))
 
 
 def _stretched(cut: Array) -> tuple[Array, bool]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 from guardrail.content import Image
 from guardrail_detectors.ocr.engines import Engine, load_engine
 from guardrail_detectors.ocr.page import Line
-from guardrail_detectors.ocr.reading import is_sure, read_picture
+from guardrail_detectors.ocr.reading import bgr, is_sure, is_written, read_picture
 from guardrail_detectors.ocr.trace import Trace, trace
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
 
 EngineName = Literal["rapidocr", "paddleocr"]
 
@@ -44,13 +47,10 @@ class Reader:
 
     def trace(self, image: Image, frame: int) -> Trace:
         """What a first look at a frame shows."""
-        import numpy as np
-
         memo, key = _memo(image), (self.engine, self.threads, frame)
         with memo.lock:
             if key not in memo.traces:
-                pixels = np.asarray(image.picture.rgb(frame=frame))[..., ::-1]
-                memo.traces[key] = trace(pixels, self.load())
+                memo.traces[key] = trace(bgr(image.picture.rgb(frame=frame)), self.load())
             return memo.traces[key]
 
     def plain(self, image: Image, frame: int) -> list[Line]:
@@ -58,12 +58,16 @@ class Reader:
         memo, key = _memo(image), (self.engine, self.max_side, self.threads, frame)
         with memo.lock:
             if key not in memo.lines:
-                picture = image.picture.rgb(frame=frame)
                 seen = self.trace(image, frame)
-                memo.lines[key] = (
-                    list(read_picture(picture, self.load(), self.max_side)) if seen else []
-                )
+                memo.lines[key] = self._read(image.picture.rgb(frame=frame), seen) if seen else []
             return memo.lines[key]
+
+    def _read(self, picture: Pillow.Image, seen: Trace) -> list[Line]:
+        """All lines, unless a hasty look where there are traces of some shows that none is."""
+        engine, places = self.load(), seen.places()
+        if places is not None and not is_written(picture, engine, self.max_side, places, seen.fine):
+            return []
+        return list(read_picture(picture, engine, self.max_side))
 
     def sure(self, lines: list[Line]) -> list[Line]:
         """Those lines whose text the model is sure enough of."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box
-from guardrail_detectors.ocr.engines import HEIGHT, Engine
+from guardrail_detectors.ocr.engines import HEIGHT, Engine, Found
 from guardrail_detectors.ocr.page import Line, Way
 
 if TYPE_CHECKING:
@@ -29,16 +30,50 @@ SHORT_NOISE = 0.8  # confidence that a text of one or two characters must have
 # Lines read the wrong way round come out with a confidence between 0.4 and 0.85. Below the first
 # of these a line is tried turned and mirrored; that was right if it gives the third, and is
 # worth an exact reading if the cheap one gives the second.
+# In a hasty look at a picture that may have no text, confidence and length of what is a word.
+WORDLIKE, WORD = 0.6, 3
 DOUBTFUL, HOPEFUL, RIGHT = 0.85, 0.75, 0.9
 
 
 def read_picture(picture: Pillow.Image, engine: Engine, max_side: int) -> Iterator[Line]:
     """The lines of a picture, in no order, however sure the model is of them."""
-    import numpy as np
-
-    pixels = np.asarray(picture)[..., ::-1]
+    pixels = bgr(picture)
     for corners in find_lines(pixels, engine, max_side):
         yield read_line(*upright(pixels, corners), box_of(corners, picture.size), engine)
+
+
+def is_written(
+    picture: Pillow.Image,
+    engine: Engine,
+    max_side: int,
+    places: Sequence[Box],
+    known: Sequence[Array],
+) -> bool:
+    """Whether a hasty look sees words in places of a picture, or in lines with known corners."""
+    pixels = bgr(picture)
+    scale = min(1.0, max_side / max(picture.size))
+    found = (corners for box in places for corners in _found(pixels, box, engine.glance, scale))
+    return any(_is_word(upright(pixels, corners)[0], engine) for corners in chain(known, found))
+
+
+def _is_word(line: Array, engine: Engine) -> bool:
+    """Whether a line, as it is or turned or mirrored, reads like more than noise."""
+    width = HEIGHT * line.shape[1] / line.shape[0]
+    ways = [line, line[::-1, ::-1], line[:, ::-1]] if line.shape[1] >= 2 * line.shape[0] else [line]
+    for way in ways:
+        text, mean = engine.skim(_resized(way, width * SQUEEZE if width >= LONG else width))
+        if mean >= WORDLIKE and len(text.strip()) >= WORD:
+            return True
+    return False
+
+
+def bgr(picture: Pillow.Image) -> Array:
+    """The pixels as OpenCV and the engines take them."""
+    import cv2
+    import numpy as np
+
+    pixels: Array = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
+    return pixels
 
 
 def is_sure(line: Line, min_confidence: float) -> bool:
@@ -66,18 +101,27 @@ def read_line(pixels: Array, stands: bool, box: Box, engine: Engine) -> Line:
 def find_lines(pixels: Array, engine: Engine, max_side: int) -> list[Array]:
     """The corners of all lines: in the picture as a whole, and in tiles of a large one."""
     height, width = pixels.shape[:2]
-    small, scale = shrunk_to(pixels, max_side)
-    found = [corners / scale for corners in engine.find(small)]
+    scale = min(1.0, max_side / max(height, width))
+    found = _found(pixels, Box(0, 0, width, height), engine.find, scale)
     if scale * TILE_FROM >= 1:
         return found
     side = max(max_side, ceil(max(height, width) / (TILES - (TILES - 1) / 8)))
-    for x, y in _tiles(width, height, side):
-        tile, shrunk = shrunk_to(pixels[y : y + side, x : x + side], max_side)
-        for corners in engine.find(tile):
-            moved = corners / shrunk + (x, y)
-            if not any(covers(known, moved) for known in found):
-                found.append(moved)
+    for box in _tiles(width, height, side):
+        for corners in _found(pixels, box, engine.find, max_side / side):
+            if not any(covers(known, corners) for known in found):
+                found.append(corners)
     return found
+
+
+def _found(
+    pixels: Array, box: Box, find: Callable[[Array], Sequence[Found]], scale: float
+) -> list[Array]:
+    """The corners of the lines in a part of a picture, looked at in a scale."""
+    import numpy as np
+
+    part = pixels[box.y0 : box.y1, box.x0 : box.x1]
+    small, scale = shrunk_to(part, max(1, round(scale * max(part.shape[:2]))))
+    return [one.corners / scale + np.array((box.x0, box.y0)) for one in find(small)]
 
 
 def shrunk_to(pixels: Array, max_side: int) -> tuple[Array, float]:
@@ -92,11 +136,12 @@ def shrunk_to(pixels: Array, max_side: int) -> tuple[Array, float]:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), scale
 
 
-def _tiles(width: int, height: int, side: int) -> Iterator[tuple[int, int]]:
+def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
     step = side - side // 8
     for y in range(0, max(1, height - side // 8), step):
         for x in range(0, max(1, width - side // 8), step):
-            yield min(x, max(0, width - side)), min(y, max(0, height - side))
+            x0, y0 = min(x, max(0, width - side)), min(y, max(0, height - side))
+            yield Box(x0, y0, min(width, x0 + side), min(height, y0 + side))
 
 
 def covers(known: Array, new: Array) -> bool:
