@@ -30,7 +30,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from guardrail.redteam.render import rendered
 from guardrail_detectors.ocr import engines
 from guardrail_detectors.ocr.reading import bgr
-from guardrail_detectors.ocr.trace import first_look
+from guardrail_detectors.ocr.trace import SIDE, evened_out
 from tests.bench import pictures
 from tests.bench.hidden_text import TEXTS
 
@@ -66,7 +66,7 @@ def looks() -> Iterator[np.ndarray[Any, Any]]:
     styles = ("plain", "banner_top", "outline", "white_on_white", "low_contrast", "degraded")
     shown = [made.pictures[0] for made in rendered(TEXTS, [], styles, seed=3)]
     for data in (*shown, pictures.photo((640, 480)), pictures.screenshot(), pictures.a4()):
-        yield engines.finder_input(first_look(bgr(Image.open(BytesIO(data)).convert("RGB"))))
+        yield engines.finder_input(evened_out(bgr(Image.open(BytesIO(data)).convert("RGB")), SIDE))
 
 
 class Drawn(CalibrationDataReader):  # type: ignore[misc]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+SIDE = 640  # the longer side of the small copy, in pixels
 LEAST = 14  # grey values that are lost, on average, where print stands
 PRINT = (48, 12)  # width and height in pixels of a bit of print
 WIDTH, HEIGHT = 128, 64  # pixels of a piece of the picture that is looked at
@@ -27,12 +28,14 @@ MOST, ROW, GAP = 9, 3, 16  # pieces, how many stand side by side, and the pixels
 _PITCH = (WIDTH + GAP, HEIGHT + GAP)
 
 
-def fine_print(pixels: Array, engine: Engine, side: int, least: float) -> Iterator[Array]:
+def fine_print(
+    pixels: Array, engine: Engine, least: float, known: Sequence[Box] = ()
+) -> Iterator[Array]:
     """The corners of parts of lines in a BGR picture that a small copy loses.
 
-    side: pixels of the longer side of the copy. least: how sure the finder must be.
+    least: how sure the finder must be. known: where not to look.
     """
-    pieces = list(_pieces(pixels, side))
+    pieces = list(_pieces(pixels, known))
     if not pieces:
         return
     for one in engine.glance(_sheet(pixels, pieces), least):
@@ -45,14 +48,16 @@ def fine_print(pixels: Array, engine: Engine, side: int, least: float) -> Iterat
             yield one.corners - place * _PITCH + pieces[index][:2]
 
 
-def _pieces(pixels: Array, side: int) -> Iterator[Box]:
+def _pieces(pixels: Array, known: Sequence[Box]) -> Iterator[Box]:
     """The pieces that lose most, each around the place where it is most."""
     import cv2
 
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     height, width = grey.shape
-    again = cv2.resize(shrunk_to(grey, side)[0], (width, height), interpolation=cv2.INTER_LINEAR)
+    again = cv2.resize(shrunk_to(grey, SIDE)[0], (width, height), interpolation=cv2.INTER_LINEAR)
     lost = cv2.blur(cv2.absdiff(grey, again), PRINT)
+    for x0, y0, x1, y1 in known:
+        lost[y0:y1, x0:x1] = 0
     for _ in range(MOST):
         _, most, _, (x, y) = cv2.minMaxLoc(lost)
         if most < LEAST:

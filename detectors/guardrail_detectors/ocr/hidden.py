@@ -12,15 +12,14 @@ from guardrail_detectors.ocr.engines import Engine
 from guardrail_detectors.ocr.once import EngineName, Reader
 from guardrail_detectors.ocr.page import Line, as_text, is_covered
 from guardrail_detectors.ocr.reading import bgr, box_of, read_line, shrunk_to, upright
-from guardrail_detectors.ocr.trace import evened
+from guardrail_detectors.ocr.trace import evened_out
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
 
-WIDE = 800  # pictures with a longer side than this get a second, closer look
-PAGE = 3  # plain lines that make a page, on which small hidden print is likely
+PAGE, WIDE = 3, 800  # plain lines and pixels of a page, on which small hidden print is likely
 UNSEEN = 22  # grey values between ink and paper below which people overlook a line
 MOST = 40  # lines read in one frame
 SHORTEST = 3  # characters; shorter than this it is grain
@@ -73,8 +72,6 @@ class _Found:
 
 
 def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[_Found]:
-    import cv2
-
     seen = reader.trace(image, frame)
     if not seen.lines and len(plain) < PAGE:
         return []
@@ -94,26 +91,19 @@ def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> li
                 found.append(_Found(line, unseen))
         return found
 
-    new = [quad for quad in seen.lines if not is_covered(box_of(quad, picture.size), plain)]
-    places = seen.places() if len(plain) < PAGE else None
-    if max(pixels.shape) <= WIDE or not (new or len(plain) >= PAGE):
-        return read([quad * scale for quad in new])
-    even, shrunk = _evened(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), reader.max_side)
+    new = any(not is_covered(box_of(quad, picture.size), plain) for quad in seen.lines)
+    page = len(plain) >= PAGE and max(pixels.shape) > WIDE
+    if not (new or page):
+        return []
+    places = None if page else seen.places()
+    even = evened_out(pixels, reader.max_side)
+    shrunk = even.shape[1] / pixels.shape[1]
     if places is not None:
         parts = [_times(box, scale * shrunk) for box in places]
         corners = [quad for part in parts for quad in _find(even, engine, part)]
         if not read([quad / shrunk for quad in corners]):
             return []
     return read([quad / shrunk for quad in _find(even, engine)])
-
-
-def _evened(grey: Array, side: int) -> tuple[Array, float]:
-    """The picture with contrast evened out, its longer side at most `side`, and the scale."""
-    import numpy as np
-
-    # In bytes, shrinking would round faint ink away.
-    small, scale = shrunk_to(grey.astype(np.float32), side)
-    return np.repeat(evened(small)[..., None], 3, axis=2), scale
 
 
 def _find(even: Array, engine: Engine, box: Box | None = None) -> list[Array]:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
-from guardrail.content import Image
-from guardrail_detectors.ocr.engines import Engine, load_engine
+from guardrail.content import Box, Image
+from guardrail_detectors.ocr.engines import SURE_BOX, Engine, load_engine
+from guardrail_detectors.ocr.fine import WIDTH, fine_print
 from guardrail_detectors.ocr.page import Line
-from guardrail_detectors.ocr.reading import bgr, is_sure, is_written, read_picture
+from guardrail_detectors.ocr.reading import (
+    bgr,
+    box_of,
+    found_in,
+    grown,
+    is_sure,
+    is_written,
+    merge,
+    read_closely,
+    read_picture,
+)
 from guardrail_detectors.ocr.trace import Trace, trace
 
 if TYPE_CHECKING:
@@ -63,11 +75,25 @@ class Reader:
             return memo.lines[key]
 
     def _read(self, picture: Pillow.Image, seen: Trace) -> list[Line]:
-        """All lines, unless a hasty look where there are traces of some shows that none is."""
-        engine, places = self.load(), seen.places()
-        if places is not None and not is_written(picture, engine, self.max_side, places, seen.fine):
-            return []
-        return list(read_picture(picture, engine, self.max_side))
+        """All lines, unless a hasty look where there are traces of some shows that none is.
+
+        Print that is too small for a look at the whole is read in the full size of the picture.
+        """
+        engine, pixels, places = self.load(), bgr(picture), seen.places()
+        if places is not None:
+            traces = chain(seen.fine, found_in(pixels, places, engine, self.max_side))
+            if not is_written(pixels, traces, engine):
+                return []
+        lines = list(read_picture(picture, engine, self.max_side))
+        if self.max_side < max(picture.size):
+            known = [line.box for line in self.sure(lines)]
+            quads = list(fine_print(pixels, engine, SURE_BOX, known))
+            if is_written(pixels, quads, engine):
+                around: list[Box] = []
+                for quad in quads:
+                    merge(around, grown(box_of(quad, picture.size), WIDTH, picture.size))
+                lines += read_closely(picture, engine, around, lines)
+        return lines
 
     def sure(self, lines: list[Line]) -> list[Line]:
         """Those lines whose text the model is sure enough of."""

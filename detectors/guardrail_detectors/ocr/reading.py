@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box
 from guardrail_detectors.ocr.engines import HEIGHT, Engine, Found
-from guardrail_detectors.ocr.page import Line, Way
+from guardrail_detectors.ocr.page import Line, Way, is_covered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-SQUEEZE = 0.62  # long lines are skimmed at this width
+SQUEEZE = 0.8  # long lines are skimmed at this width
 SURE = 0.93  # a skimmed line is read again, exactly, below this mean confidence
 LONG = 480  # pixels of width at height 48 from which a line counts as long
 TILE_FROM = 2.2  # pictures this many times larger than max_side are looked through in tiles, too
 TILES = 3  # along the longer side at most: beyond that the picture is scaled down
 MAX_WIDTH = 4_800
+LONGEST = 15  # characters of a word; where one is longer, squeezing may have swallowed spaces
 STANDING = 1.5  # a box so many times taller than wide holds a line that stands
 _DIGIT = re.compile(r"\d")
 SHORT_NOISE = 0.8  # confidence that a text of one or two characters must have
@@ -42,18 +42,30 @@ def read_picture(picture: Pillow.Image, engine: Engine, max_side: int) -> Iterat
         yield read_line(*upright(pixels, corners), box_of(corners, picture.size), engine)
 
 
-def is_written(
-    picture: Pillow.Image,
-    engine: Engine,
-    max_side: int,
-    places: Sequence[Box],
-    known: Sequence[Array],
-) -> bool:
-    """Whether a hasty look sees words in places of a picture, or in lines with known corners."""
+def read_closely(
+    picture: Pillow.Image, engine: Engine, places: Sequence[Box], known: Sequence[Line]
+) -> Iterator[Line]:
+    """The lines that are not known in places of a picture, looked at in its full size."""
     pixels = bgr(picture)
-    scale = min(1.0, max_side / max(picture.size))
-    found = (corners for box in places for corners in _found(pixels, box, engine.glance, scale))
-    return any(_is_word(upright(pixels, corners)[0], engine) for corners in chain(known, found))
+    for place in places:
+        for corners in _found(pixels, place, engine.find, 1.0):
+            box = box_of(corners, picture.size)
+            if not is_covered(box, known):
+                yield read_line(*upright(pixels, corners), box, engine)
+
+
+def found_in(
+    pixels: Array, places: Sequence[Box], engine: Engine, max_side: int
+) -> Iterator[Array]:
+    """The corners of the lines in places of a picture, found cheaply."""
+    scale = min(1.0, max_side / max(pixels.shape[:2]))
+    for place in places:
+        yield from _found(pixels, place, engine.glance, scale)
+
+
+def is_written(pixels: Array, lines: Iterable[Array], engine: Engine) -> bool:
+    """Whether a hasty look at lines with these corners sees words."""
+    return any(_is_word(upright(pixels, corners)[0], engine) for corners in lines)
 
 
 def _is_word(line: Array, engine: Engine) -> bool:
@@ -179,7 +191,9 @@ def _read(line: Array, engine: Engine, least: float = 0.0) -> tuple[str, float]:
     width = HEIGHT * line.shape[1] / line.shape[0]
     long = width >= LONG
     text, mean = engine.skim(_resized(line, width * SQUEEZE if long else width))
-    if long and mean >= SURE and _DIGIT.search(text):
+    if long and mean >= SURE and (
+        _DIGIT.search(text) or max(map(len, text.split()), default=0) > LONGEST
+    ):
         text, mean = engine.skim(_resized(line, width))
     if mean >= SURE or mean < least:
         return text, mean
@@ -201,3 +215,29 @@ def box_of(corners: Array, size: tuple[int, int]) -> Box:
     return Box(
         max(0, int(x0)), max(0, int(y0)), min(size[0], int(x1) + 1), min(size[1], int(y1) + 1)
     )
+
+
+def grown(box: Box, margin: int, size: tuple[int, int]) -> Box:
+    """A box with a margin, within a picture of a size (width, height)."""
+    return Box(
+        max(0, box.x0 - margin),
+        max(0, box.y0 - margin),
+        min(size[0], box.x1 + margin),
+        min(size[1], box.y1 + margin),
+    )
+
+
+def merge(boxes: list[Box], new: Box) -> None:
+    """Add a box; those that it touches become one with it."""
+    for known in boxes:
+        if new.x0 < known.x1 and known.x0 < new.x1 and new.y0 < known.y1 and known.y0 < new.y1:
+            boxes.remove(known)
+            both = Box(
+                min(new.x0, known.x0),
+                min(new.y0, known.y0),
+                max(new.x1, known.x1),
+                max(new.y1, known.y1),
+            )
+            merge(boxes, both)
+            return
+    boxes.append(new)

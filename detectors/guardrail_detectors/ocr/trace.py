@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box
 from guardrail_detectors.ocr.engines import Engine
-from guardrail_detectors.ocr.fine import fine_print
-from guardrail_detectors.ocr.reading import box_of, shrunk_to
+from guardrail_detectors.ocr.fine import SIDE, fine_print
+from guardrail_detectors.ocr.reading import box_of, grown, merge, shrunk_to
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
 
-SIDE = 640  # the longer side of the first look, in pixels
 SURE = 0.4  # of a line; less than for reading, since a trace is enough
 GIANT, SURE_GIANT = (
     100,
@@ -49,32 +48,32 @@ class Trace:
         found: list[Box] = []
         for box in (box_of(quad, self.size) for quad in self.lines):
             margin = round(max(AROUND * scale, min(box.x1 - box.x0, box.y1 - box.y0)))
-            _merge(found, _grown(box, margin, self.size))
+            merge(found, grown(box, margin, self.size))
         area = sum((box.x1 - box.x0) * (box.y1 - box.y0) for box in found)
         few = len(found) <= FEW and area <= PART * self.size[0] * self.size[1]
         return found if few else None
 
 
 def trace(pixels: Array, engine: Engine) -> Trace:
-    """Look once at a BGR picture, with contrast evened out in two of the three channels."""
+    """Look once at a BGR picture, plain and with contrast evened out at the same time."""
     size = (pixels.shape[1], pixels.shape[0])
     scale = min(1.0, SIDE / max(size))
-    found = engine.glance(first_look(pixels), SURE)
+    found = engine.glance(evened_out(pixels, SIDE), SURE)
     quads = [one.corners / scale for one in found if one.sure >= _least(one.corners)]
     seen = Trace(tuple(sorted(quads, key=_extent, reverse=True)), (), size)
     if scale == 1 or seen.places() is None:
         return seen
-    return replace(seen, fine=tuple(fine_print(pixels, engine, SIDE, SURE)))
+    return replace(seen, fine=tuple(fine_print(pixels, engine, SURE)))
 
 
-def first_look(pixels: Array) -> Array:
-    """A BGR picture as it is looked at first: small, two of the three channels evened out."""
+def evened_out(pixels: Array, side: int) -> Array:
+    """A BGR picture, at most `side` pixels long, with contrast evened out but for its green."""
     import cv2
     import numpy as np
 
-    small, _ = shrunk_to(pixels, SIDE)
+    small, _ = shrunk_to(pixels, side)
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    even = evened(shrunk_to(grey, SIDE)[0])  # in bytes, faint ink would be rounded away
+    even = evened(shrunk_to(grey, side)[0])  # in bytes, faint ink would be rounded away
     return np.dstack([even, small[..., 1], even])
 
 
@@ -93,31 +92,6 @@ def evened(grey: Array) -> Array:
     deviation = np.sqrt(np.maximum(spread, LEAST**2))
     even: Array = np.clip(128 + (smooth - mean) / deviation * 50, 0, 255).astype(np.uint8)
     return even
-
-
-def _grown(box: Box, margin: int, size: tuple[int, int]) -> Box:
-    return Box(
-        max(0, box.x0 - margin),
-        max(0, box.y0 - margin),
-        min(size[0], box.x1 + margin),
-        min(size[1], box.y1 + margin),
-    )
-
-
-def _merge(boxes: list[Box], new: Box) -> None:
-    """Add a box; those that it touches become one with it."""
-    for known in boxes:
-        if new.x0 < known.x1 and known.x0 < new.x1 and new.y0 < known.y1 and known.y0 < new.y1:
-            boxes.remove(known)
-            both = Box(
-                min(new.x0, known.x0),
-                min(new.y0, known.y0),
-                max(new.x1, known.x1),
-                max(new.y1, known.y1),
-            )
-            _merge(boxes, both)
-            return
-    boxes.append(new)
 
 
 def _least(corners: Array) -> float:
