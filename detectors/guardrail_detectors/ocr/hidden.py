@@ -23,6 +23,8 @@ PAGE, WIDE = 3, 800  # plain lines and pixels of a page, on which small hidden p
 UNSEEN = 22  # grey values between ink and paper below which people overlook a line
 MOST = 40  # lines read in one frame
 SHORTEST = 3  # characters; shorter than this it is grain
+DOUBTED, FEW = 0.97, 12  # confidence below which a line may be cut; lines of which some are tried
+LONGER = 1.15  # times as many characters as were read before
 
 
 def hidden(
@@ -50,6 +52,7 @@ def hidden(
         for frame in image.picture.sampled():
             plain = reader.sure(reader.plain(image, frame))
             found = _look(image, frame, plain, reader)
+            found += _whole(image, frame, plain, reader)
             known = {line.text for line in everything}
             unseen += [one.line for one in found if one.unseen and one.line.text not in known]
             new = new or bool(found)
@@ -113,6 +116,36 @@ def _find(even: Array, engine: Engine, box: Box | None = None) -> list[Array]:
     x0, y0, x1, y1 = box or (0, 0, even.shape[1], even.shape[0])
     found = [one.corners + np.array((x0, y0)) for one in engine.find(even[y0:y1, x0:x1])]
     return sorted(found, key=lambda corners: -float(np.ptp(corners, axis=0).prod()))
+
+
+def _whole(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[_Found]:
+    """Faint lines of which plain reading had only a part: read once more in all their row."""
+    doubtful = [line for line in plain if _is_cut(line)]
+    if not doubtful or len(plain) > FEW:
+        return []
+    pixels = bgr(image.picture.rgb(frame=frame))
+    found = []
+    for line in doubtful:
+        x0, y0, x1, y1 = _row(line, plain, pixels.shape[1])
+        read = read_line(pixels[y0:y1, x0:x1], False, Box(x0, y0, x1, y1), reader.load())
+        more = len(read.text) >= LONGER * len(line.text)
+        if more and read.way == "level" and read.confidence >= reader.min_confidence:
+            found.append(_Found(read.on(frame), unseen=False))
+    return found
+
+
+def _is_cut(line: Line) -> bool:
+    long = line.box.x1 - line.box.x0 >= 2 * line.height
+    return line.way == "level" and long and line.confidence < DOUBTED and len(line.text) >= SHORTEST
+
+
+def _row(line: Line, others: Sequence[Line], width: int) -> Box:
+    """A line with as much again on either side, up to where another begins."""
+    x0, y0, x1, y1 = line.box
+    beside = [o.box for o in others if o.box.y0 < y1 and y0 < o.box.y1]
+    left = max([0, 2 * x0 - x1, *(box.x1 for box in beside if box.x1 <= x0)])
+    right = min([width, 2 * x1 - x0, *(box.x0 for box in beside if box.x0 >= x1)])
+    return Box(left, y0, right, y1)
 
 
 def _times(box: Box, scale: float) -> Box:

@@ -191,8 +191,10 @@ def _read(line: Array, engine: Engine, least: float = 0.0) -> tuple[str, float]:
     width = HEIGHT * line.shape[1] / line.shape[0]
     long = width >= LONG
     text, mean = engine.skim(_resized(line, width * SQUEEZE if long else width))
-    if long and mean >= SURE and (
-        _DIGIT.search(text) or max(map(len, text.split()), default=0) > LONGEST
+    if (
+        long
+        and mean >= SURE
+        and (_DIGIT.search(text) or max(map(len, text.split()), default=0) > LONGEST)
     ):
         text, mean = engine.skim(_resized(line, width))
     if mean >= SURE or mean < least:
