@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 from guardrail.content import Box, Image
+from guardrail_detectors.ocr.apart import read_apart, stand_apart
 from guardrail_detectors.ocr.engines import SURE_BOX, Engine, load_engine
 from guardrail_detectors.ocr.fine import WIDTH, fine_print
-from guardrail_detectors.ocr.page import Line
+from guardrail_detectors.ocr.page import Line, is_covered, is_known
 from guardrail_detectors.ocr.reading import (
     bgr,
     box_of,
@@ -80,7 +81,8 @@ class Reader:
         Print that is too small for a look at the whole is read in the full size of the picture.
         """
         engine, pixels, places = self.load(), bgr(picture), seen.places()
-        if places is not None:
+        apart = stand_apart(seen.lines)
+        if places is not None and not apart:
             traces = chain(seen.fine, found_in(pixels, places, engine, self.max_side))
             if not is_written(pixels, traces, engine):
                 return []
@@ -93,6 +95,10 @@ class Reader:
                 for quad in quads:
                     merge(around, grown(box_of(quad, picture.size), WIDTH, picture.size))
                 lines += read_closely(picture, engine, around, lines)
+        if apart:
+            joined = read_apart(pixels, engine, self.max_side)
+            new = [line for line in joined if not is_known(line, lines)]
+            lines = [line for line in lines if not is_covered(line.box, new)] + new
         return lines
 
     def sure(self, lines: list[Line]) -> list[Line]:
