@@ -52,7 +52,7 @@ def hidden(
         for frame in image.picture.sampled():
             plain = reader.sure(reader.plain(image, frame))
             found = _look(image, frame, plain, reader)
-            found += _whole(image, frame, plain, reader)
+            found += whole_rows(image, frame, plain, reader)
             known = {line.text for line in everything}
             unseen += [one.line for one in found if one.unseen and one.line.text not in known]
             new = new or bool(found)
@@ -67,14 +67,14 @@ def hidden(
 
 
 @dataclass(frozen=True)
-class _Found:
+class Missed:
     """A line that plain reading missed, and whether people miss it too."""
 
     line: Line
     unseen: bool
 
 
-def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[_Found]:
+def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[Missed]:
     seen = reader.trace(image, frame)
     if not seen.lines and len(plain) < PAGE:
         return []
@@ -83,7 +83,7 @@ def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> li
     # Ink that only shows on average would be read dot by dot at the full size of a large picture.
     pixels, scale = shrunk_to(bgr(picture), 2 * reader.max_side)
 
-    def read(corners: Sequence[Array]) -> list[_Found]:
+    def read(corners: Sequence[Array]) -> list[Missed]:
         found = []
         boxes = [(quad, box_of(quad / scale, picture.size)) for quad in corners]
         for quad, box in [(q, b) for q, b in boxes if not is_covered(b, plain)][:MOST]:
@@ -91,7 +91,7 @@ def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> li
             inked, unseen = _stretched(cut)
             line = read_line(inked, stands, box, engine).on(frame)
             if len(line.text) >= SHORTEST and line.confidence >= reader.min_confidence:
-                found.append(_Found(line, unseen))
+                found.append(Missed(line, unseen))
         return found
 
     new = any(not is_covered(box_of(quad, picture.size), plain) for quad in seen.lines)
@@ -118,7 +118,7 @@ def _find(even: Array, engine: Engine, box: Box | None = None) -> list[Array]:
     return sorted(found, key=lambda corners: -float(np.ptp(corners, axis=0).prod()))
 
 
-def _whole(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[_Found]:
+def whole_rows(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[Missed]:
     """Faint lines of which plain reading had only a part: read once more in all their row."""
     doubtful = [line for line in plain if _is_cut(line)]
     if not doubtful or len(plain) > FEW:
@@ -130,7 +130,7 @@ def _whole(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> l
         read = read_line(pixels[y0:y1, x0:x1], False, Box(x0, y0, x1, y1), reader.load())
         more = len(read.text) >= LONGER * len(line.text)
         if more and read.way == "level" and read.confidence >= reader.min_confidence:
-            found.append(_Found(read.on(frame), unseen=False))
+            found.append(Missed(read.on(frame), unseen=False))
     return found
 
 
