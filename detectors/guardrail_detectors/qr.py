@@ -50,7 +50,7 @@ def qr(*, formats: list[str] | None = None) -> Extractor:
         text_part = Text(joined, name, image.role, "image:qr", image.name, tuple(regions))
         return [text_part, *ignored]
 
-    spec = Spec(name="qr", version="3", reads=frozenset({"image"}), model="zxing-cpp")
+    spec = Spec(name="qr", version="4", reads=frozenset({"image"}), model="zxing-cpp")
     return Extractor(spec, run)
 
 
