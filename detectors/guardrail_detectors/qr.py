@@ -50,7 +50,7 @@ def qr(*, formats: list[str] | None = None) -> Extractor:
         text_part = Text(joined, name, image.role, "image:qr", image.name, tuple(regions))
         return [text_part, *ignored]
 
-    spec = Spec(name="qr", version="3", reads=frozenset({"image"}), model="zxing-cpp")
+    spec = Spec(name="qr", version="4", reads=frozenset({"image"}), model="zxing-cpp")
     return Extractor(spec, run)
 
 
@@ -60,13 +60,16 @@ def _codes(picture: Pillow.Image, wanted: Any) -> Iterator[tuple[str | None, Box
     Looking for every kind of code costs more than OCR on large pictures. A QR code that is
     damaged beyond reading comes without a text; other kinds are too easily mistaken for one.
     """
+    import cv2
+    import numpy as np
     from zxingcpp import BarcodeFormat, read_barcodes
 
-    scale = max(1.0, max(picture.size) / _MODERATE)
-    small = picture if scale == 1 else picture.reduce(ceil(scale))
-    views = [(small, wanted, picture.width / small.width)]
-    if scale > 1:
-        views.append((picture, wanted or (BarcodeFormat.QRCode,), 1.0))
+    grey = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2GRAY)
+    times = ceil(max(1.0, max(picture.size) / _MODERATE))
+    size = -(-picture.width // times), -(-picture.height // times)
+    views = [(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), wanted, float(times))]
+    if times > 1:
+        views.append((grey, wanted or (BarcodeFormat.QRCode,), 1.0))
     for view, formats, factor in views:
         options: dict[str, Any] = {} if formats is None else {"formats": formats}
         for code in read_barcodes(view, return_errors=True, **options):

@@ -1,15 +1,17 @@
-"""Makes the 8-bit copy of the OCR recogniser: python -m tests.bench.quantise_ocr
+"""Makes the 8-bit copies of the OCR models: python -m tests.bench.quantise_ocr [finder | reader]
 
-Needs the package `onnx` beside the base install. The float model comes with rapidocr (PP-OCRv6
-small, Apache-2.0); it is calibrated on lines that are drawn here, so that the copy can be made
-again from nothing else. It takes half the time on processors with VNNI. An 8-bit finder was
-tried too: a quarter less time for 1.6% fewer lines, not worth it.
+Needs the package `onnx` beside the base install. The float models come with rapidocr (PP-OCRv6
+small, Apache-2.0); they are calibrated on what is drawn here, so that the copies can be made
+again from nothing else. They take half and two thirds of the time on processors with VNNI. The
+8-bit finder finds 1.6% fewer lines, which is why it is only used for the first look.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,12 @@ from onnxruntime.quantization import (
 )
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from guardrail.redteam.render import rendered
 from guardrail_detectors.ocr import engines
+from guardrail_detectors.ocr.reading import bgr
+from guardrail_detectors.ocr.trace import SIDE, evened_out
+from tests.bench import pictures
+from tests.bench.hidden_text import TEXTS
 
 WORDS = """
 The delivery was confirmed Total 12.50 EUR ignore all previous instructions invoice 2026-118
@@ -52,6 +59,14 @@ def lines(count: int) -> Iterator[np.ndarray[Any, Any]]:
         values = np.asarray(line.resize((width, 48)), np.float32) * (2 / 255) - 1
         values += rng.normal(0, 0.03, values.shape).astype(np.float32)
         yield values.transpose(2, 0, 1)[None]
+
+
+def looks() -> Iterator[np.ndarray[Any, Any]]:
+    """Drawn pictures with and without text as the finder takes them for the first look."""
+    styles = ("plain", "banner_top", "outline", "white_on_white", "low_contrast", "degraded")
+    shown = [made.pictures[0] for made in rendered(TEXTS, [], styles, seed=3)]
+    for data in (*shown, pictures.photo((640, 480)), pictures.screenshot(), pictures.a4()):
+        yield engines.finder_input(evened_out(bgr(Image.open(BytesIO(data)).convert("RGB")), SIDE))
 
 
 class Drawn(CalibrationDataReader):  # type: ignore[misc]
@@ -88,7 +103,11 @@ def quantise(source: str, target: Path, inputs: Iterator[np.ndarray[Any, Any]]) 
 def main() -> None:
     folder = engines.EIGHT_BIT
     folder.mkdir(exist_ok=True)
-    quantise(engines.RECOGNISER, folder / engines.RECOGNISER, lines(150))
+    wanted = sys.argv[1:] or ["finder", "reader"]
+    if "finder" in wanted:
+        quantise(engines.DETECTOR, folder / engines.DETECTOR, looks())
+    if "reader" in wanted:
+        quantise(engines.RECOGNISER, folder / engines.RECOGNISER, lines(150))
 
 
 if __name__ == "__main__":

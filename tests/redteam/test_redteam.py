@@ -148,6 +148,12 @@ def test_a_search_in_pictures_tries_styles(tmp_path: Path) -> None:
     assert "of 3 tries got through" in shown.output
 
 
+def test_a_search_has_no_more_than_200_tries() -> None:
+    done = guardrail("redteam", "search", TEXT, "--tries", 201)
+    assert done.exit_code == 2
+    assert "1<=x<=200" in done.output
+
+
 def test_an_animation_holds_the_text_in_one_frame() -> None:
     (made,) = rendered([TEXT], [Pillow.new("RGB", (200, 100), "white")], ["frame"])
     with Pillow.open(BytesIO(made.pictures[0])) as opened:

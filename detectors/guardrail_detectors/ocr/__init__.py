@@ -37,5 +37,5 @@ def ocr(
             lines += [line.on(frame) for line in read if line.text not in earlier]
         return as_text(image, lines)
 
-    spec = Spec(name="ocr", version="2", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="ocr", version="3", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)

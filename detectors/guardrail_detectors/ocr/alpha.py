@@ -48,5 +48,5 @@ def alpha(
                 found += new
         return as_text(image, found, "alpha")
 
-    spec = Spec(name="alpha", version="1", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="alpha", version="2", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)

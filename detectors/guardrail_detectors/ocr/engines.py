@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from guardrail.errors import MissingExtra, NotRun
 from guardrail_detectors.ocr.weights import without_denormals
@@ -22,18 +22,27 @@ if TYPE_CHECKING:
 DETECTOR, RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 EIGHT_BIT = Path(__file__).parent / "models"  # the same models in 8 bits, made by this project
 SURE_BOX = 0.5  # how sure the finder is of a line that is worth reading
+KEPT = 640 * 640  # pixels of a picture whose working memory the finder keeps for the next one
 HEIGHT = 48  # pixels of a line as the recogniser takes it
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in the models' config
+
+
+class Found(NamedTuple):
+    """The corners (4, 2) of a line, from its top left, clockwise; how sure the finder is, to 1."""
+
+    corners: Array
+    sure: float
 
 
 class Engine(Protocol):
     """Finds and reads lines; pictures are BGR arrays of bytes."""
 
-    def find(self, picture: Array, least: float = SURE_BOX) -> list[Array]:
-        """The four corners (4, 2) of each line in the picture, from its top left, clockwise.
+    def find(self, picture: Array, least: float = SURE_BOX) -> list[Found]:
+        """The lines in a picture of which the finder is at least as sure as `least`."""
+        ...
 
-        Lines that the finder is less sure of than `least`, in [0, 1], are left out.
-        """
+    def glance(self, picture: Array, least: float = SURE_BOX) -> list[Found]:
+        """The same, found cheaply."""
         ...
 
     def skim(self, line: Array) -> tuple[str, float]:
@@ -78,32 +87,46 @@ def finder_input(picture: Array) -> Array:
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
-def opened(model: Path, threads: int) -> InferenceSession:
+def opened(model: Path, threads: int, *, arena: bool = False) -> InferenceSession:
     """A session with the weights of a file. Raises NotRun where it has none."""
     try:
-        return session(without_denormals(model), threads, arena=False)
+        return session(without_denormals(model), threads, arena=arena)
     except Exception as error:
         raise NotRun(f"the model {model.name} cannot be loaded ({type(error).__name__})") from None
 
 
 class _Rapid:
     def __init__(self, threads: int) -> None:
-        self._finder = opened(models_folder() / DETECTOR, threads)
+        from onnxruntime import RunOptions
+
+        self._finder = opened(models_folder() / DETECTOR, threads, arena=True)
+        self._once = RunOptions()
+        self._once.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._glancer = opened(EIGHT_BIT / DETECTOR, threads, arena=True)
         self._reader = opened(models_folder() / RECOGNISER, threads)
         self._skimmer = opened(EIGHT_BIT / RECOGNISER, threads)
         kept = self._reader.get_modelmeta().custom_metadata_map["character"].splitlines()
         self._characters = ["", *kept, " "]
 
-    def find(self, picture: Array, least: float = SURE_BOX) -> list[Array]:
+    def find(self, picture: Array, least: float = SURE_BOX) -> list[Found]:
+        return self._found(self._finder, picture, least)
+
+    def glance(self, picture: Array, least: float = SURE_BOX) -> list[Found]:
+        return self._found(self._glancer, picture, least)
+
+    def _found(self, finder: Any, picture: Array, least: float) -> list[Found]:
         import numpy as np
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
-        heat = self._finder.run(None, {"x": finder_input(picture)})[0]
+        values = finder_input(picture)
+        large = values.shape[2] * values.shape[3] > KEPT
+        heat = finder.run(None, {"x": values}, self._once if large else None)[0]
         boxes = DBPostProcess(
             thresh=0.3, box_thresh=least, unclip_ratio=1.6, use_dilation=True, score_mode="fast"
         )
-        corners, _ = boxes(heat, picture.shape[:2])
-        return list(np.asarray(corners, np.float32).reshape(-1, 4, 2))
+        corners, sure = boxes(heat, picture.shape[:2])
+        quads = np.asarray(corners, np.float32).reshape(-1, 4, 2)
+        return [Found(quad, float(score)) for quad, score in zip(quads, sure, strict=True)]
 
     def skim(self, line: Array) -> tuple[str, float]:
         return self._decoded(self._skimmer, line)
@@ -150,12 +173,16 @@ class _Paddle:
             model_name="PP-OCRv6_small_rec", model_dir=str(folders["rec"]), **options
         )
 
-    def find(self, picture: Array, least: float = SURE_BOX) -> list[Array]:
+    def find(self, picture: Array, least: float = SURE_BOX) -> list[Found]:
         import numpy as np
 
         with self._lock:
             (result,) = self._finder.predict(picture, batch_size=1, box_thresh=least)
-        return [np.asarray(corners, np.float32) for corners in result["dt_polys"]]
+        found = zip(result["dt_polys"], result["dt_scores"], strict=True)
+        return [Found(np.asarray(quad, np.float32), float(score)) for quad, score in found]
+
+    def glance(self, picture: Array, least: float = SURE_BOX) -> list[Found]:
+        return self.find(picture, least)
 
     def skim(self, line: Array) -> tuple[str, float]:
         return self.read(line)

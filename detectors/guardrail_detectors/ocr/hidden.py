@@ -6,24 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from guardrail.content import Image, Text
+from guardrail.content import Box, Image, Text
 from guardrail.detector import Extractor, Spec
 from guardrail_detectors.ocr.engines import Engine
 from guardrail_detectors.ocr.once import EngineName, Reader
 from guardrail_detectors.ocr.page import Line, as_text, is_covered
-from guardrail_detectors.ocr.reading import box_of, read_line, shrunk_to, upright
-from guardrail_detectors.ocr.trace import evened
+from guardrail_detectors.ocr.reading import bgr, box_of, read_line, shrunk_to, upright
+from guardrail_detectors.ocr.trace import evened_out
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
 
-WIDE = 800  # pictures with a longer side than this get a second, closer look
-PAGE = 3  # plain lines that make a page, on which small hidden print is likely
+PAGE, WIDE = 3, 800  # plain lines and pixels of a page, on which small hidden print is likely
 UNSEEN = 22  # grey values between ink and paper below which people overlook a line
 MOST = 40  # lines read in one frame
 SHORTEST = 3  # characters; shorter than this it is grain
+DOUBTED, FEW = 0.97, 12  # confidence below which a line may be cut; lines of which some are tried
+LONGER = 1.15  # times as many characters as were read before
 
 
 def hidden(
@@ -51,6 +52,7 @@ def hidden(
         for frame in image.picture.sampled():
             plain = reader.sure(reader.plain(image, frame))
             found = _look(image, frame, plain, reader)
+            found += whole_rows(image, frame, plain, reader)
             known = {line.text for line in everything}
             unseen += [one.line for one in found if one.unseen and one.line.text not in known]
             new = new or bool(found)
@@ -60,61 +62,95 @@ def hidden(
         texts = as_text(image, unseen, "hidden")
         return texts + as_text(image, everything, "faint") if new else texts
 
-    spec = Spec(name="hidden", version="1", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="hidden", version="2", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)
 
 
 @dataclass(frozen=True)
-class _Found:
+class Missed:
     """A line that plain reading missed, and whether people miss it too."""
 
     line: Line
     unseen: bool
 
 
-def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[_Found]:
-    import cv2
-    import numpy as np
-
+def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[Missed]:
     seen = reader.trace(image, frame)
     if not seen.lines and len(plain) < PAGE:
         return []
     picture = image.picture.rgb(frame=frame)
     engine = reader.load()
     # Ink that only shows on average would be read dot by dot at the full size of a large picture.
-    pixels, scale = shrunk_to(np.asarray(picture)[..., ::-1], 2 * reader.max_side)
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    found: list[_Found] = []
+    pixels, scale = shrunk_to(bgr(picture), 2 * reader.max_side)
 
-    def new(corners: Sequence[Array]) -> list[Array]:
+    def read(corners: Sequence[Array]) -> list[Missed]:
+        found = []
         boxes = [(quad, box_of(quad / scale, picture.size)) for quad in corners]
-        return [quad for quad, box in boxes if not is_covered(box, plain)]
+        for quad, box in [(q, b) for q, b in boxes if not is_covered(b, plain)][:MOST]:
+            cut, stands = upright(pixels, quad)
+            inked, unseen = _stretched(cut)
+            line = read_line(inked, stands, box, engine).on(frame)
+            if len(line.text) >= SHORTEST and line.confidence >= reader.min_confidence:
+                found.append(Missed(line, unseen))
+        return found
 
-    corners = new([quad * scale for quad in seen.lines])
-    if max(grey.shape) > WIDE and (len(plain) >= PAGE or corners):
-        corners = new(_find(grey, engine, reader.max_side))
-    for quad in corners[:MOST]:
-        cut, stands = upright(pixels, quad)
-        inked, unseen = _stretched(cut)
-        line = read_line(inked, stands, box_of(quad / scale, picture.size), engine).on(frame)
-        if len(line.text) >= SHORTEST and line.confidence >= reader.min_confidence:
-            found.append(_Found(line, unseen))
+    new = any(not is_covered(box_of(quad, picture.size), plain) for quad in seen.lines)
+    page = len(plain) >= PAGE and max(pixels.shape) > WIDE
+    if not (new or page):
+        return []
+    places = None if page else seen.places()
+    even = evened_out(pixels, reader.max_side)
+    shrunk = even.shape[1] / pixels.shape[1]
+    if places is not None:
+        parts = [_times(box, scale * shrunk) for box in places]
+        corners = [quad for part in parts for quad in _find(even, engine, part)]
+        if not read([quad / shrunk for quad in corners]):
+            return []
+    return read([quad / shrunk for quad in _find(even, engine)])
+
+
+def _find(even: Array, engine: Engine, box: Box | None = None) -> list[Array]:
+    """The corners of lines in an evened picture, or in a part of it, largest first."""
+    import numpy as np
+
+    x0, y0, x1, y1 = box or (0, 0, even.shape[1], even.shape[0])
+    found = [one.corners + np.array((x0, y0)) for one in engine.find(even[y0:y1, x0:x1])]
+    return sorted(found, key=lambda corners: -float(np.ptp(corners, axis=0).prod()))
+
+
+def whole_rows(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> list[Missed]:
+    """Faint lines of which plain reading had only a part: read once more in all their row."""
+    doubtful = [line for line in plain if _is_cut(line)]
+    if not doubtful or len(plain) > FEW:
+        return []
+    pixels = bgr(image.picture.rgb(frame=frame))
+    found = []
+    for line in doubtful:
+        x0, y0, x1, y1 = _row(line, plain, pixels.shape[1])
+        read = read_line(pixels[y0:y1, x0:x1], False, Box(x0, y0, x1, y1), reader.load())
+        more = len(read.text) >= LONGER * len(line.text)
+        if more and read.way == "level" and read.confidence >= reader.min_confidence:
+            found.append(Missed(read.on(frame), unseen=False))
     return found
 
 
-def _find(grey: Array, engine: Engine, side: int) -> list[Array]:
-    """The corners of lines in the evened picture, largest first."""
-    import cv2
-    import numpy as np
+def _is_cut(line: Line) -> bool:
+    long = line.box.x1 - line.box.x0 >= 2 * line.height
+    return line.way == "level" and long and line.confidence < DOUBTED and len(line.text) >= SHORTEST
 
-    scale = min(1.0, side / max(grey.shape))
-    small = grey.astype(np.float32)  # in bytes, shrinking would round faint ink away
-    if scale < 1:
-        size = tuple(max(1, round(length * scale)) for length in (grey.shape[1], grey.shape[0]))
-        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
-    even = np.repeat(evened(small)[..., None], 3, axis=2)
-    found = [corners / scale for corners in engine.find(even)]
-    return sorted(found, key=lambda corners: -float(np.ptp(corners, axis=0).prod()))
+
+def _row(line: Line, others: Sequence[Line], width: int) -> Box:
+    """A line with as much again on either side, up to where another begins."""
+    x0, y0, x1, y1 = line.box
+    beside = [o.box for o in others if o.box.y0 < y1 and y0 < o.box.y1]
+    left = max([0, 2 * x0 - x1, *(box.x1 for box in beside if box.x1 <= x0)])
+    right = min([width, 2 * x1 - x0, *(box.x0 for box in beside if box.x0 >= x1)])
+    return Box(left, y0, right, y1)
+
+
+def _times(box: Box, scale: float) -> Box:
+    x0, y0, x1, y1 = (round(side * scale) for side in box)
+    return Box(x0, y0, max(x0 + 1, x1), max(y0 + 1, y1))
 
 
 def _stretched(cut: Array) -> tuple[Array, bool]:

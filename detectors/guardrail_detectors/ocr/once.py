@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
-from guardrail.content import Image
-from guardrail_detectors.ocr.engines import Engine, load_engine
-from guardrail_detectors.ocr.page import Line
-from guardrail_detectors.ocr.reading import is_sure, read_picture
+from guardrail.content import Box, Image
+from guardrail_detectors.ocr.apart import read_apart, stand_apart
+from guardrail_detectors.ocr.engines import SURE_BOX, Engine, load_engine
+from guardrail_detectors.ocr.fine import WIDTH, fine_print
+from guardrail_detectors.ocr.page import Line, is_covered, is_known
+from guardrail_detectors.ocr.reading import (
+    bgr,
+    box_of,
+    found_in,
+    grown,
+    is_sure,
+    is_written,
+    merge,
+    read_closely,
+    read_picture,
+)
 from guardrail_detectors.ocr.trace import Trace, trace
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
 
 EngineName = Literal["rapidocr", "paddleocr"]
 
@@ -44,13 +60,10 @@ class Reader:
 
     def trace(self, image: Image, frame: int) -> Trace:
         """What a first look at a frame shows."""
-        import numpy as np
-
         memo, key = _memo(image), (self.engine, self.threads, frame)
         with memo.lock:
             if key not in memo.traces:
-                pixels = np.asarray(image.picture.rgb(frame=frame))[..., ::-1]
-                memo.traces[key] = trace(pixels, self.load())
+                memo.traces[key] = trace(bgr(image.picture.rgb(frame=frame)), self.load())
             return memo.traces[key]
 
     def plain(self, image: Image, frame: int) -> list[Line]:
@@ -58,12 +71,35 @@ class Reader:
         memo, key = _memo(image), (self.engine, self.max_side, self.threads, frame)
         with memo.lock:
             if key not in memo.lines:
-                picture = image.picture.rgb(frame=frame)
                 seen = self.trace(image, frame)
-                memo.lines[key] = (
-                    list(read_picture(picture, self.load(), self.max_side)) if seen else []
-                )
+                memo.lines[key] = self._read(image.picture.rgb(frame=frame), seen) if seen else []
             return memo.lines[key]
+
+    def _read(self, picture: Pillow.Image, seen: Trace) -> list[Line]:
+        """All lines, unless a hasty look where there are traces of some shows that none is.
+
+        Print that is too small for a look at the whole is read in the full size of the picture.
+        """
+        engine, pixels, places = self.load(), bgr(picture), seen.places()
+        apart = stand_apart(seen.lines)
+        if places is not None and not apart:
+            traces = chain(seen.fine, found_in(pixels, places, engine, self.max_side))
+            if not is_written(pixels, traces, engine):
+                return []
+        lines = list(read_picture(picture, engine, self.max_side))
+        if self.max_side < max(picture.size):
+            known = [line.box for line in self.sure(lines)]
+            quads = list(fine_print(pixels, engine, SURE_BOX, known))
+            if is_written(pixels, quads, engine):
+                around: list[Box] = []
+                for quad in quads:
+                    merge(around, grown(box_of(quad, picture.size), WIDTH, picture.size))
+                lines += read_closely(picture, engine, around, lines)
+        if apart:
+            joined = read_apart(pixels, engine, self.max_side)
+            new = [line for line in joined if not is_known(line, lines)]
+            lines = [line for line in lines if not is_covered(line.box, new)] + new
+        return lines
 
     def sure(self, lines: list[Line]) -> list[Line]:
         """Those lines whose text the model is sure enough of."""

@@ -31,7 +31,7 @@ LEAST_FACTOR = 2.0  # weaker scalings look at so many pixels that little can be 
 LARGEST = 1600  # pixels of the longer side beyond which no model looks
 STRONG = (12, 24)  # grey values by which a blurred difference is more than grain
 EXCESS = 0.03  # share of the picture in which it is so, and not where neighbours are looked at
-EXCESS_NEAREST = 0.05  # the same for nearest neighbour, in which fine print jitters by itself
+EXCESS_NEAREST = 0.055  # the same for nearest neighbour, in which fine print jitters by itself
 TIMES = 1.8  # so much more often than there
 WORDY = 12  # new letters from which all lines are given, so that none lacks its rest
 MOST = 3  # scaled pictures that are read
@@ -81,7 +81,7 @@ def scaled(
             lines = seen_lines if _letters(new) >= WORDY else new
         return as_text(image, lines, "scaled")
 
-    spec = Spec(name="scaled", version="1", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="scaled", version="2", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)
 
 
@@ -96,30 +96,45 @@ def _suspects(grey: Array, sides: tuple[int, ...]) -> Iterator[_Suspect]:
     """The scalings that show another picture than the area mean does.
 
     Fine print differs from its mean, too, but wherever it is looked at: so each sampling is held
-    against one that looks half a pixel of the small picture beside it.
+    against one that looks half a pixel of the small picture beside it. A rough mean, which costs
+    little, says where an exact one is needed.
     """
+    import cv2
+
+    height, width = grey.shape
+    halves = [grey]
+    for size in _sizes(width, height, sides):
+        while halves[-1].shape[1] >= 2 * size[0] and halves[-1].shape[0] >= 2 * size[1]:
+            half = halves[-1].shape[1] // 2, halves[-1].shape[0] // 2
+            halves.append(cv2.resize(halves[-1], half, interpolation=cv2.INTER_AREA))
+        source = next(
+            h for h in reversed(halves) if h.shape[1] >= size[0] and h.shape[0] >= size[1]
+        )
+        rough = cv2.resize(source, size, interpolation=cv2.INTER_LINEAR)
+        if any(_against(rough, grey, size)):
+            yield from _against(cv2.resize(source, size, interpolation=cv2.INTER_AREA), grey, size)
+
+
+def _against(mean: Array, grey: Array, size: tuple[int, int]) -> Iterator[_Suspect]:
+    """The scalings to a size that show another picture than its mean."""
     import cv2
     import numpy as np
 
     height, width = grey.shape
-    mean = grey
-    for size in _sizes(width, height, sides):
-        source = mean if mean.shape[0] >= size[1] and mean.shape[1] >= size[0] else grey
-        mean = cv2.resize(source, size, interpolation=cv2.INTER_AREA)
-        level = cv2.blur(mean, (3, 3))
-        beside = cv2.blur(level, (2, 2), anchor=(1, 1))
-        corner = _shares(_scaled(grey, size, "nearest"), beside)
-        middle = _shares(_scaled(grey, size, "centre"), level)
-        yield from _judged(size, "nearest", corner, middle)
-        yield from _judged(size, "centre", middle, corner)
-        methods: tuple[Method, ...] = ("bilinear", "bicubic")
-        for method in methods:
-            between = _shares(_scaled(grey, size, method), level)
-            if max(between) >= EXCESS:
-                half = (-(height // size[1] // 2 or 1), -(width // size[0] // 2 or 1))
-                moved = _scaled(np.roll(grey, half, axis=(0, 1)), size, method)
-                other = _shares(moved, cv2.blur(level, (2, 2), anchor=(0, 0)))
-                yield from _judged(size, method, between, other)
+    level = cv2.blur(mean, (3, 3))
+    beside = cv2.blur(level, (2, 2), anchor=(1, 1))
+    corner = _shares(_scaled(grey, size, "nearest"), beside)
+    middle = _shares(_scaled(grey, size, "centre"), level)
+    yield from _judged(size, "nearest", corner, middle)
+    yield from _judged(size, "centre", middle, corner)
+    methods: tuple[Method, ...] = ("bilinear", "bicubic")
+    for method in methods:
+        between = _shares(_scaled(grey, size, method), level)
+        if max(between) >= EXCESS:
+            half = (-(height // size[1] // 2 or 1), -(width // size[0] // 2 or 1))
+            moved = _scaled(np.roll(grey, half, axis=(0, 1)), size, method)
+            other = _shares(moved, cv2.blur(level, (2, 2), anchor=(0, 0)))
+            yield from _judged(size, method, between, other)
 
 
 Shares = tuple[float, ...]

@@ -1,0 +1,52 @@
+"""Letters that stand so far apart that no line is seen in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from guardrail_detectors.ocr.engines import Engine
+from guardrail_detectors.ocr.page import Line
+from guardrail_detectors.ocr.reading import box_of, find_lines, read_line, upright
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+LETTERS = 6  # signs of one size that stand alone, from which they are looked at as a text
+ALIKE = 1.4  # times that their heights differ at most from the one in the middle
+TOGETHER = 0.4  # width to which a picture is squeezed, so that they make a line
+SURE = 0.75  # confidence that such a line needs
+SAID, SHARE = 6, 0.7  # letters in it, and their share of its characters
+
+
+def stand_apart(lines: Sequence[Array]) -> bool:
+    """Whether signs of one size stand alone among what may be lines, given by their corners."""
+    sizes = [quad.max(axis=0) - quad.min(axis=0) for quad in lines]
+    heights = [float(high) for wide, high in sizes if high <= 2 * wide <= 4 * high]
+    if len(heights) < LETTERS:
+        return False
+    middle = median(heights)
+    return sum(middle / ALIKE <= high <= middle * ALIKE for high in heights) >= LETTERS
+
+
+def read_apart(pixels: Array, engine: Engine, side: int) -> Iterator[Line]:
+    """The lines of a BGR picture whose letters stand far apart."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    close = cv2.resize(
+        pixels, (max(1, round(width * TOGETHER)), height), interpolation=cv2.INTER_AREA
+    )
+    for corners in find_lines(close, engine, side):
+        box = box_of(corners / (TOGETHER, 1), (width, height))
+        line = read_line(*upright(close, corners), box, engine)
+        if line.way == "level" and _says(line):
+            yield line
+
+
+def _says(line: Line) -> bool:
+    said = sum(char.isalpha() for char in line.text)
+    return line.confidence >= SURE and said >= SAID and said >= SHARE * len(line.text)
