@@ -146,7 +146,20 @@ def _case(rng: random.Random, order: str) -> str:
         return order.lower()
     if chance < 0.2:
         return order.rstrip(".")
+    if chance < 0.26:
+        return _mistyped(rng, order)
     return order
+
+
+def _mistyped(rng: random.Random, text: str) -> str:
+    """The text with two letters of a word changing places, once or twice."""
+    letters = list(text)
+    places = [
+        i for i in range(len(text) - 2) if text[i : i + 2].isalpha() and text[i - 1].isalpha()
+    ]
+    for at in rng.sample(places, min(len(places), rng.choice([1, 1, 2]))):
+        letters[at], letters[at + 1] = letters[at + 1], letters[at]
+    return "".join(letters)
 
 
 def _clean(rng: random.Random) -> Row:
