@@ -154,9 +154,7 @@ def _case(rng: random.Random, order: str) -> str:
 def _mistyped(rng: random.Random, text: str) -> str:
     """The text with two letters of a word changing places, once or twice."""
     letters = list(text)
-    places = [
-        i for i in range(len(text) - 2) if text[i : i + 2].isalpha() and text[i - 1].isalpha()
-    ]
+    places = [i for i in range(1, len(text) - 1) if text[i - 1 : i + 2].isalpha()]
     for at in rng.sample(places, min(len(places), rng.choice([1, 1, 2]))):
         letters[at], letters[at + 1] = letters[at + 1], letters[at]
     return "".join(letters)
