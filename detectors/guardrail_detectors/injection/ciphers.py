@@ -70,10 +70,14 @@ SPELLING = re.compile(
 )
 CELLS = re.compile("[\u2801-\u283f][\u2800-\u283f \n]{5,}+")
 
-# Words of attacks, and some that are common, by which a text in a cipher is known.
+# Words of attacks, and many that are common, by which a text in a cipher is known.
 _TELLTALE = (
     "ignore previous instruction instructions system prompt disregard forget reveal assistant "
-    "secret password without following everything explain detailed"
+    "secret password without following everything explain detailed "
+    "people letter develop create should through because before against between during "
+    "provide please answer question article website government information program computer "
+    "account credit illegal weapon violence dangerous children someone something anything another "
+    "public personal message method purpose content script system writing stealing instruct"
 ).split()
 _SPELLED = re.compile(r"[a-z]{6,}")
 SHIFTED_WORDS = tuple(rot47(word) for word in (*_TELLTALE, "the", "and"))

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 LIMIT = 128  # pieces of a chunk
 
+# The word before a chunk tells where it stands. The first two are those that e5 was trained with.
+TYPED, TOOL, UNREADABLE = "typed", "tool", "unreadable"
+BEFORE = {TYPED: "query:", TOOL: "passage:", UNREADABLE: "decoded:"}
+
 _FIRST, _LAST = 0, 2
 _REMEMBERED = 20_000  # logits, each under a digest of its chunk
 
@@ -49,20 +53,18 @@ class Encoder:
 
     def __init__(self, session: InferenceSession, rows: NDArray[np.uint8], pieces: Pieces) -> None:
         self._session, self._rows, self._pieces = session, rows, pieces
-        self._before = {
-            typed: (_FIRST, *pieces.word("query:" if typed else "passage:"))
-            for typed in (True, False)
-        }
+        self._before = {place: (_FIRST, *pieces.word(word)) for place, word in BEFORE.items()}
         self._known: dict[bytes, float] = {}
 
-    def logits(self, chunks: Sequence[Chunk], typed: bool) -> NDArray[np.float64]:
-        """The logit of every chunk. Each runs alone: the 8-bit layers scale what they are given
-        by its largest value, so that a chunk's logit would depend on its neighbours. What was read
-        before, as another reading or in an earlier turn, is not read again."""
-        return np.array([self._logit(chunk, typed) for chunk in chunks])
+    def logits(self, chunks: Sequence[tuple[Chunk, str]]) -> NDArray[np.float64]:
+        """The logit of every chunk, given with its place (see `BEFORE`). Each runs alone: the
+        8-bit layers scale what they are given by its largest value, so that a chunk's logit would
+        depend on its neighbours. What was read before, as another reading or in an earlier turn,
+        is not read again."""
+        return np.array([self._logit(chunk, place) for chunk, place in chunks])
 
-    def _logit(self, chunk: Chunk, typed: bool) -> float:
-        ids = np.array([(*self._before[typed], *chunk.ids, _LAST)])
+    def _logit(self, chunk: Chunk, place: str) -> float:
+        ids = np.array([(*self._before[place], *chunk.ids, _LAST)])
         key = blake2b(ids.tobytes(), digest_size=16).digest()
         logit = self._known.get(key)
         if logit is None:

@@ -31,6 +31,7 @@ from guardrail_detectors.normalise import plain as as_plain
 MAX_PIECES = 32  # decoded pieces of one text
 MAX_DECODED = 200_000  # characters of them in all
 HEX_DIGITS = 20  # of one piece at least
+ESCAPED = 0.5  # of its length at most is left of a line most of which is escaped
 LEET_WORDS, LEET_SHARE = 4, 0.3  # so many words with digits for letters are no accident
 
 # Letters of other scripts that are drawn like Latin ones (Unicode's confusables.txt, UTS #39).
@@ -49,13 +50,14 @@ class Reading:
     """One reading, folded; `cased` is the same text with case and accents, where there is one.
 
     `obscured` says that somebody took pains to hide it from plain sight, `decoded` that it stood
-    there as another text. One that is only `guessed` may be what digits and letters spell by
-    chance.
+    there as another text, and `unreadable` that nobody reads that one as it stands. One that is
+    only `guessed` may be what digits and letters spell by chance.
     """
 
     text: Normalised
     obscured: bool = False
     decoded: bool = False
+    unreadable: bool = False
     guessed: bool = False
     cased: Normalised | None = None
 
@@ -249,10 +251,14 @@ def _candidates(text: str, marks: Collection[str]) -> Iterator[tuple[int, int, D
 
 
 def _decoded(
-    text: Normalised, depth: int, budget: list[int], marks: Collection[str]
+    text: Normalised,
+    depth: int,
+    budget: list[int],
+    marks: Collection[str],
+    unreadable: bool = False,
 ) -> Iterator[Reading]:
     """What stands encoded in the text, and in what comes of that."""
-    found: list[tuple[int, int, str]] = []
+    found: list[tuple[int, int, str, bool]] = []
     for start, end, decoder in _candidates(text.text, marks):
         if budget[0] <= 0 or end - start > budget[1]:
             break
@@ -261,12 +267,14 @@ def _decoded(
             continue
         budget[0] -= 1
         budget[1] -= len(new)
-        found.append((start, end, new))
-    for start, end, new in found:
+        escaped = any(decoder is one for _, one in _LINES)
+        plain = escaped and len(new) > ESCAPED * (end - start)
+        found.append((start, end, new, unreadable or not plain))
+    for start, end, new, hidden in found:
         where = text.span(start, end)
         decoded = Normalised(new, (where,) * len(new))
         flat = folded(new)
         lower = Normalised(flat.text, (where,) * len(flat.text))
-        yield Reading(lower, obscured=True, decoded=True, cased=decoded)
+        yield Reading(lower, obscured=True, decoded=True, unreadable=hidden, cased=decoded)
         if depth > 1:
-            yield from _decoded(decoded, depth - 1, budget, hints(new, flat.text))
+            yield from _decoded(decoded, depth - 1, budget, hints(new, flat.text), hidden)

@@ -8,7 +8,15 @@ from itertools import islice
 
 import numpy as np
 
-from guardrail_detectors.injection.encoder import LIMIT, Encoder, load_encoder, load_pieces
+from guardrail_detectors.injection.encoder import (
+    LIMIT,
+    TOOL,
+    TYPED,
+    UNREADABLE,
+    Encoder,
+    load_encoder,
+    load_pieces,
+)
 from guardrail_detectors.injection.judge import Evidence, load_judge
 from guardrail_detectors.injection.linear import Linear, load_linear
 from guardrail_detectors.injection.pieces import Chunk, sentences
@@ -34,10 +42,12 @@ Spans = tuple[int, int]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A chunk of a reading, with the part of the original that its best window covers."""
+    """A chunk of a reading, with the part of the original that its best window covers and the
+    place that the encoder is told."""
 
     chunk: Chunk
     span: Spans
+    place: str
     evidence: Evidence
 
 
@@ -65,7 +75,7 @@ class Scan:
         judge, typed = load_judge(), source == "typed"
         found = _judged(self.candidates(text, typed), source)
         if unsure := self._unsure(found, typed):
-            read = self.read(unsure, typed)
+            read = self.read(unsure)
             scored = [(c, judge.score(c.evidence, source)) for c in read]
             found = scored + [pair for pair in found if pair[0] not in set(unsure)]
         return [(candidate.span, score) for candidate, score in found]
@@ -104,9 +114,9 @@ class Scan:
         unsure = [c for c, score in found if not typed or score >= low or c.evidence.obscured]
         return unsure[:MOST_READ]
 
-    def read(self, candidates: list[Candidate], typed: bool) -> list[Candidate]:
+    def read(self, candidates: list[Candidate]) -> list[Candidate]:
         """Candidates with the encoder's evidence."""
-        logits = self.reader().logits([c.chunk for c in candidates], typed)
+        logits = self.reader().logits([(c.chunk, c.place) for c in candidates])
         return [
             replace(c, evidence=replace(c.evidence, encoder=float(logit)))
             for c, logit in zip(candidates, logits, strict=True)
@@ -139,6 +149,7 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
     bounds = [cased.span(chunk.start, chunk.end) for chunk in chunks]
     marks = [(reading.text.span(s, e), score) for s, e, score in found]
     whole = len(bounds) == 1 or reading.decoded
+    place = UNREADABLE if reading.unreadable else TYPED if typed else TOOL
     for chunk, (start, end) in zip(chunks, bounds, strict=True):
         inside = windows.logits if whole else windows.logits[(middles >= start) & (middles <= end)]
         near = [m for m in marks if whole or (m[0][0] < end and m[0][1] > start)]
@@ -153,6 +164,7 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
         yield Candidate(
             chunk,
             span,
+            place,
             Evidence(
                 max(-MOST, min(MOST, linear)),
                 strongest[1] if strongest else 0.0,

@@ -26,15 +26,17 @@ import torch
 
 from guardrail.evaluate.figures import auc, bootstrap, recall_at, threshold_at, wilson
 from guardrail_detectors.injection import encoder as shipped
+from guardrail_detectors.injection.encoder import TOOL, TYPED, UNREADABLE
 from guardrail_detectors.injection.linear import Linear
 from guardrail_detectors.injection.scan import MOST_READ, Scan
 from guardrail_detectors.sessions import session
 from tests.bench.injection import backbone, export, fit, network, tune, weigh
 from tests.bench.injection.folds import FIRST, HARM, SECOND, family, held
-from tests.bench.injection.rows import SHOWN, TOOL, TYPED, Row, generated, labelled, planted, shown
+from tests.bench.injection.rows import SHOWN, Row, generated, labelled, planted, shown
 
 VOCABULARY, DEPTH = 80_000, 6
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
+ENCODED, ENCODED_CHARS = 500, 200  # harmless rows that are shown as if they had been decoded too
 MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
 
@@ -55,9 +57,10 @@ def linear_model(run: Run, everything: bool) -> Linear:
     """Tier one."""
     kept = run.work / f"linear-{_called(everything)}.pickle"
     if not kept.exists():
-        rows = [row for row in run.data if row.group not in HARM]
+        rows = [row for row in run.data if row.group not in HARM and row.channel != UNREADABLE]
         rows = [row for row in rows if everything or not held(row.group)]
         own = generated(24_000, 21, everything=everything)
+        own = [row for row in own if row.channel != UNREADABLE]
         bag = fit.bags([*own, *rows, *planted(rows, 2_000, 9)], 0)
         kept.write_bytes(pickle.dumps(fit.fit(bag, np.ones(len(bag.label), bool))))
     model: Linear = pickle.loads(kept.read_bytes())
@@ -118,7 +121,10 @@ class Tuning:
 
     @cached_property
     def _rows(self) -> list[Row]:
-        return [*self._chosen(), *planted(self.run.data, 1_500, 6)]
+        chosen = self._chosen()
+        plain = [row for row in chosen if not row.attack and len(row.text) < ENCODED_CHARS]
+        encoded = [replace(row, channel=UNREADABLE) for row in plain[:ENCODED]]
+        return [*chosen, *encoded, *planted(self.run.data, 1_500, 6)]
 
     @cached_property
     def _seen(self) -> tuple[list[tune.Piece], list[torch.Tensor]]:
@@ -172,12 +178,12 @@ def look(run: Run, linear: Linear, encoder: Path) -> list[weigh.Seen]:
         reader = opened(encoder)
         scan = Scan(3, True, lambda: linear, lambda: reader)
         found = []
-        rows = [row for row in run.data if held(row.group)]
-        own = [row for row in generated(2_500, 99) if not row.attack]
+        rows = [row for row in run.data if held(row.group) and row.channel != UNREADABLE]
+        own = [row for row in generated(2_500, 99) if not row.attack and row.channel != UNREADABLE]
         for row in [*rows, *own, *shown(1_500, 98)]:
             candidates = list(scan.candidates(row.text, row.channel == TYPED))
             candidates.sort(key=lambda c: -c.evidence.linear)
-            read = scan.read(candidates[:MOST_READ], row.channel == TYPED)
+            read = scan.read(candidates[:MOST_READ])
             if read:
                 found.append(weigh.Seen(row, np.array([c.evidence.values() for c in read])))
         kept.write_bytes(pickle.dumps(found))
@@ -284,7 +290,7 @@ def main() -> None:
     torch.set_num_threads(1)
     given.work.mkdir(parents=True, exist_ok=True)
     WEIGHTS.mkdir(exist_ok=True)
-    run = Run([row for row in labelled(given.data) if row.weight], given.work)
+    run = Run(list(labelled(given.data)), given.work)
     tuning = Tuning(run)
     export.write_pieces(tuning.base, VOCABULARY, WEIGHTS)
     judging = given.work / "encoder-held.onnx"

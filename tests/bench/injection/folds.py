@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-# No model sees these; the judge is fitted on them and figures are taken from them.
-HELD = frozenset({"agentdojo", "deepset", "garak", "gpteacher"})
+# The models that figures are taken from see none of these, and the judge is fitted on them.
+# garak encodes requests of AdvBench.
+HELD = frozenset({"agentdojo", "deepset", "garak", "gpteacher", "advbench"})
 
 FIRST = frozenset(
     {"injecagent", "xstest", "sroie", "jailbreakbench", "xquad", "pyrit", "promptinject", "giskard"}
 )
-SECOND = frozenset({"purplellama", "self-instruct", "screen_qa"})
+SECOND = frozenset({"purplellama", "self-instruct", "screen_qa", "harmbench", "do-not-answer"})
 
 # Harmful requests told by persuasion or a machine-made tail: a model that learns them takes long
 # requests of any kind for attacks.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pkgutil
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -16,10 +17,10 @@ from pathlib import Path
 
 import spacy.lang
 
+from guardrail_detectors.injection.encoder import TOOL, TYPED, UNREADABLE
 from tests.bench.injection.disguises import DISGUISES
 from tests.bench.injection.grammar import Grammar
 
-TYPED, TOOL = "typed", "tool"
 SHOWN = "own/shown"
 _HERE = "\x00"  # where a template takes an instruction, or something harmless
 _UNTRUSTED_KINDS = {"indirect", "document", "ocr_document"}
@@ -103,7 +104,7 @@ def _with_order(rng: random.Random, text: str, lang: str, group: str) -> Row:
         if rng.random() < 0.5:
             order = f"{grammar.one(f'{other}.over', rng)} {order}"
     else:
-        order = grammar.one("x_plain" if rng.random() < 0.25 else "wrap", rng)
+        order = grammar.one("x_plain" if rng.random() < 0.35 else "wrap", rng)
     order = _case(rng, order)
     place = rng.choice(_places(text))
     if rng.random() < 0.35:
@@ -145,7 +146,18 @@ def _case(rng: random.Random, order: str) -> str:
         return order.lower()
     if chance < 0.2:
         return order.rstrip(".")
+    if chance < 0.26:
+        return _mistyped(rng, order)
     return order
+
+
+def _mistyped(rng: random.Random, text: str) -> str:
+    """The text with two letters of a word changing places, once or twice."""
+    letters = list(text)
+    places = [i for i in range(1, len(text) - 1) if text[i - 1 : i + 2].isalpha()]
+    for at in rng.sample(places, min(len(places), rng.choice([1, 1, 2]))):
+        letters[at], letters[at + 1] = letters[at + 1], letters[at]
+    return "".join(letters)
 
 
 def _clean(rng: random.Random) -> Row:
@@ -243,6 +255,33 @@ def _prompt(rng: random.Random) -> Row:
     return Row(_case(rng, _grammar().one(section, rng)), False, TYPED, "ordinary", "own/prompt")
 
 
+def _unreadable(rng: random.Random) -> Row:
+    """What comes of text that nobody reads without decoding it: there a harmful request is an
+    attack, too, and letters may have lost case, accents and stops."""
+    grammar, lang, attack = _grammar(), "en", rng.random() < 0.5
+    if rng.random() < 0.15:
+        lang = rng.choice(grammar.languages())
+        text = grammar.one(f"{lang}.{rng.choice(_FOREIGN[attack])}", rng)
+    else:
+        text = grammar.one(rng.choice(_ENCODED[attack]), rng)
+    if attack and rng.random() < 0.1:
+        text = f"{grammar.one('benignq', rng)} {text}"
+    chance = rng.random()
+    if chance < 0.15:
+        text = " ".join(re.findall(r"\w+", text.lower()))
+    text = text.upper() if chance > 0.92 else text
+    kind = "obfuscated" if attack else "ordinary"
+    return Row(text, attack, UNREADABLE, kind, "own/unreadable", lang)
+
+
+_FOREIGN = {True: ("over", "goal", "leak"), False: ("q", "doc", "look")}
+_ENCODED = {
+    True: "wicked wicked wicked x_order x_order t_short o_say j_leak bare t_override".split(),
+    False: "fact fact mailline mailline benignq benignq b_code reviewline about doc b_write "
+    "b_harmword k_trig".split(),
+}
+
+
 def _pasted(rng: random.Random) -> Row:
     """A document with an instruction in it, pasted into the user's own request."""
     row = replace(_inserted(rng))
@@ -275,19 +314,22 @@ _MAKERS: list[tuple[Callable[[random.Random], Row], float]] = [
     (_prompt, 34),
     (_pasted, 4),
     (_pasted_clean, 4),
+    (_unreadable, 8),
 ]
 
 
 def labelled(path: Path) -> Iterator[Row]:
-    """Rows of a file as `shared/data/injection/SOURCES.md` describes; requests that are only
-    harmful weigh nothing."""
+    """Rows of a file as `shared/data/injection/SOURCES.md` describes. Requests that are only
+    harmful are attacks where they have to be decoded, and are given as if they were."""
     for line in path.open(encoding="utf-8"):
         row = json.loads(line)
         text, kind, source = row["text"], row["kind"], row["source"]
-        attack = row["label"] == "attack"
-        weight = 0.0 if row["label"] is None else 1.0
-        channel = TOOL if kind in _UNTRUSTED_KINDS else TYPED
-        yield Row(text, attack, channel, kind, source, row["lang"], None, weight)
+        attack, channel = row["label"] != "benign", TYPED
+        if row["label"] is None:
+            channel = UNREADABLE
+        elif kind in _UNTRUSTED_KINDS:
+            channel = TOOL
+        yield Row(text, attack, channel, kind, source, row["lang"])
 
 
 def planted(rows: list[Row], count: int, seed: int) -> list[Row]:
@@ -309,7 +351,7 @@ def planted(rows: list[Row], count: int, seed: int) -> list[Row]:
         if chance < 0.25 and tasks:
             order = rng.choice(tasks)
         else:
-            order = grammar.one("x_plain" if chance < 0.4 else "wrap", rng)
+            order = grammar.one("x_plain" if chance < 0.5 else "wrap", rng)
         if row.lang in grammar.languages() and rng.random() < 0.6:
             order = grammar.one(f"{row.lang}.goal", rng)
         order = _case(rng, order)

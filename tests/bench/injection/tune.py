@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from guardrail_detectors.injection.encoder import BEFORE
 from guardrail_detectors.injection.pieces import _WORD, Pieces
 from guardrail_detectors.normalise import plain
 from tests.bench.injection.backbone import Backbone
 from tests.bench.injection.network import Encoder
-from tests.bench.injection.rows import TYPED, Row
+from tests.bench.injection.rows import Row
 
 LIMIT = 128  # pieces of a chunk, beside the three or so around it
 FROZEN = 3  # lower layers left as they are
@@ -52,8 +53,8 @@ def kept_pieces(backbone: Backbone, size: int) -> NDArray[np.int64]:
 
 
 def prefix(pieces: Pieces, channel: str) -> list[int]:
-    """What e5 was trained to see first: here it says whether the user typed the text."""
-    return [0, *pieces.word("query:" if channel == TYPED else "passage:")]
+    """What stands before a chunk: where it was found."""
+    return [0, *pieces.word(BEFORE[channel])]
 
 
 def cut(rows: Sequence[Row], pieces: Pieces, most: int = 12) -> list[Piece]:
