@@ -17,7 +17,7 @@ def placed(finding: Finding, part: Part) -> Finding:
             return replace(finding, where=replace(where, part=part.name))
         return finding if where is None else replace(finding, where=Area(part.name))
     if part.origin is None:
-        if isinstance(where, Span):
+        if isinstance(where, Span) and where.part != part.name:
             return replace(finding, where=replace(where, part=part.name))
         return finding
     boxes = part.boxes(where.start, where.end) if isinstance(where, Span) else ()

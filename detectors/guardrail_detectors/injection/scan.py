@@ -32,6 +32,8 @@ QUICK_SENTENCES = 32
 QUICK_READINGS, QUICK_READ = 2, 3_072  # readings, and characters of them together
 QUICK_NEW = 64  # characters of words that were never split into pieces
 
+_ENDS = ".!?\n\u3002\uff01\uff1f\u0964"  # what sentences end with
+
 MOST_READ = 24  # chunks of one text that the encoder reads: those with the highest scores so far
 
 KNOWN = 0.6  # score of a wording that counts as an attack where somebody took pains to hide it
@@ -85,7 +87,7 @@ class Scan:
         typed = source == "typed"
         if (self.encoder and not typed) or len(text) > QUICK_BYTES or len(utf8(text)) > QUICK_BYTES:
             return None
-        if next(islice(sentences(text), QUICK_SENTENCES, None), None) is not None:
+        if sum(map(text.count, _ENDS)) > QUICK_SENTENCES and _many(text):
             return None
         pieces, linear = load_pieces(), self.linear()
         found: list[Candidate] = []
@@ -123,6 +125,10 @@ class Scan:
         ]
 
 
+def _many(text: str) -> bool:
+    return next(islice(sentences(text), QUICK_SENTENCES, None), None) is not None
+
+
 def _judged(found: Iterable[Candidate], source: str) -> list[tuple[Candidate, float]]:
     """Candidates with their scores, the highest first."""
     judge = load_judge()
@@ -143,24 +149,27 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
     windows = linear_model.windows(text, typed)
     # Both texts stand for the same original, so places are compared there.
     places = list(zip(windows.starts.tolist(), windows.ends.tolist(), strict=True))
-    if reading.text.spans is not None:
+    if reading.text.spans is None:
+        twice = windows.starts + windows.ends
+    else:
         places = [reading.text.span(start, end) for start, end in places]
-    middles = np.array(places).sum(axis=1) / 2
+        twice = np.array(places).sum(axis=1)
     bounds = [cased.span(chunk.start, chunk.end) for chunk in chunks]
     marks = [(reading.text.span(s, e), score) for s, e, score in found]
-    whole = len(bounds) == 1 or reading.decoded
+    whole, every = len(bounds) == 1 or reading.decoded, np.arange(len(places))
     place = UNREADABLE if reading.unreadable else TYPED if typed else TOOL
     for chunk, (start, end) in zip(chunks, bounds, strict=True):
-        inside = windows.logits if whole else windows.logits[(middles >= start) & (middles <= end)]
+        inside = every if whole else np.flatnonzero((twice >= 2 * start) & (twice <= 2 * end))
+        logits = windows.logits[inside]
         near = [m for m in marks if whole or (m[0][0] < end and m[0][1] > start)]
         span = (start, end)
         strongest = max(near, key=lambda mark: mark[1], default=None)
-        linear = float((inside if len(inside) else windows.logits).max())
+        best = int(logits.argmax()) if len(logits) else 0
+        linear = float(logits[best] if len(logits) else windows.logits.max())
         if strongest is not None and strongest[1] >= 0.3:
             span = strongest[0]
-        elif len(inside) and not reading.decoded:
-            index = np.flatnonzero(windows.logits == linear)[0]
-            span = places[index]
+        elif len(logits) and not reading.decoded:
+            span = places[inside[best]]
         yield Candidate(
             chunk,
             span,
