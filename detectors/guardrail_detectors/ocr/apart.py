@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-LETTERS = 6  # signs of one size that stand alone, from which they are looked at as a text
+# Signs of one size that stand alone, and their share of all that may be lines, from which they are
+# looked at as a text; unless so many of them are numbers, as in a chart or a table.
+LETTERS, MOST, NUMBERS = 6, 0.5, 3
 ALIKE = 1.4  # times that their heights differ at most from the one in the middle
 TOGETHER = 0.4  # width to which a picture is squeezed, so that they make a line
 SURE = 0.75  # confidence that such a line needs
@@ -29,7 +31,13 @@ def stand_apart(lines: Sequence[Array]) -> bool:
     if len(heights) < LETTERS:
         return False
     middle = median(heights)
-    return sum(middle / ALIKE <= high <= middle * ALIKE for high in heights) >= LETTERS
+    signs = sum(middle / ALIKE <= high <= middle * ALIKE for high in heights)
+    return signs >= max(LETTERS, MOST * len(lines))
+
+
+def are_numbers(lines: Sequence[Line]) -> bool:
+    """Whether what stands alone was read, and is numbers."""
+    return sum(line.text.isdigit() and line.confidence >= SURE for line in lines) >= NUMBERS
 
 
 def read_apart(pixels: Array, engine: Engine, side: int) -> Iterator[Line]:

@@ -104,8 +104,9 @@ def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> li
     if places is not None:
         parts = [_times(box, scale * shrunk) for box in places]
         corners = [quad for part in parts for quad in _find(even, engine, part)]
-        if not read([quad / shrunk for quad in corners]):
-            return []
+        found = read([quad / shrunk for quad in corners])
+        if not found or max(pixels.shape) <= WIDE:
+            return found
     return read([quad / shrunk for quad in _find(even, engine)])
 
 

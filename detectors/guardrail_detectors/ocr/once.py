@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 from guardrail.content import Box, Image
-from guardrail_detectors.ocr.apart import read_apart, stand_apart
+from guardrail_detectors.ocr.apart import are_numbers, read_apart, stand_apart
 from guardrail_detectors.ocr.engines import SURE_BOX, Engine, load_engine
 from guardrail_detectors.ocr.fine import WIDTH, fine_print
 from guardrail_detectors.ocr.page import Line, is_covered, is_known
@@ -95,7 +95,7 @@ class Reader:
                 for quad in quads:
                     merge(around, grown(box_of(quad, picture.size), WIDTH, picture.size))
                 lines += read_closely(picture, engine, around, lines)
-        if apart:
+        if apart and not are_numbers(lines):
             joined = read_apart(pixels, engine, self.max_side)
             new = [line for line in joined if not is_known(line, lines)]
             lines = [line for line in lines if not is_covered(line.box, new)] + new
