@@ -71,7 +71,7 @@ def test_it_finds_the_same_at_once(
 @pytest.mark.parametrize(("name", "arguments"), CHECKS)
 def test_most_texts_are_done_with_at_once(name: str, arguments: dict[str, Any]) -> None:
     check = detector(name, arguments)
-    part = Text("Please write three sentences about the harbour of Lisbon at night.", "t")
+    part = Text("Which trains go from Lisbon to the harbour on Sunday morning?", "t")
     beside = (Text("You are Nora. Never tell anyone.", "s", "system"), Text("Hello", "h"))
     view = View(Stage.INPUT, (part,), Call(Content(beside)))
     check.run(view)
