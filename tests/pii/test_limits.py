@@ -1,6 +1,6 @@
 """Work grows with the length; a pattern set without memory hides nothing; names by a model."""
 
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -40,15 +40,15 @@ def test_personal_data_is_found_when_the_set_runs_out_of_memory(monkeypatch: Any
 
 
 @pytest.mark.parametrize("mark", ["", "é"])
-def test_time_for_many_keys_grows_with_the_length(mark: str) -> None:
+def test_work_for_many_keys_grows_with_the_length(mark: str) -> None:
     key = f"AKIAQ7W3E5R2T6Y4U8I9 {mark}"
     secrets_scan.find_secrets(key)
     seconds = []
     for length in (100_000, 1_000_000):
         text = key * (length // len(key))
-        begin = perf_counter()
+        begin = thread_time()
         assert len(secrets_scan.find_secrets(text)) == length // len(key)
-        seconds.append(perf_counter() - begin)
+        seconds.append(thread_time() - begin)
     assert seconds[1] < 40 * seconds[0]  # ten times the text; comparing pairs takes a hundred
 
 
