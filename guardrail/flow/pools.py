@@ -51,6 +51,7 @@ class Pool:
     def _serve(self) -> None:
         if self._yields and sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        _import_numpy()
         while True:
             with self._lock:
                 self._idle += 1
@@ -58,6 +59,16 @@ class Pool:
             with self._lock:
                 self._idle -= 1
             work()
+
+
+_importing = threading.Lock()
+
+
+def _import_numpy() -> None:
+    # Extensions such as OpenCV import the inside of numpy first. A thread that does so while
+    # another imports numpy itself gets it in part, and fails.
+    with _importing:
+        import numpy  # noqa: F401
 
 
 class PoolLoad(NamedTuple):
