@@ -14,8 +14,9 @@ from importlib.resources import files
 from math import exp, inf, log
 
 # A wording of the first score is an attack, unless the encoder's logit is under the second. Of
-# 948 harmless texts of sources held out none has such a wording, of 677 attacks 307. Of all texts
-# that have one, the encoder's logit is under it in 62 of 69 harmless ones and 6 of 1,121 attacks.
+# 948 harmless texts of sources held out none has such a wording, of 677 attacks 331. Of these and
+# the project's own harmless texts that have one, the logit is under it in 3 of 331 attacks and 48
+# of 68 harmless ones.
 KNOWN, DENIED = 0.75, -3.0
 STEEP, MIDDLE = 4.0, 0.55  # a wording of 0.75 makes a score of 0.69, one of 0.9 makes 0.8
 

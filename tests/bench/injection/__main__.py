@@ -57,14 +57,18 @@ def linear_model(run: Run, everything: bool) -> Linear:
     """Tier one."""
     kept = run.work / f"linear-{_called(everything)}.pickle"
     if not kept.exists():
-        rows = [row for row in run.data if row.group not in HARM and row.channel != UNREADABLE]
+        rows = [row for row in _readable(run.data) if row.group not in HARM]
         rows = [row for row in rows if everything or not held(row.group)]
-        own = generated(24_000, 21, everything=everything)
-        own = [row for row in own if row.channel != UNREADABLE]
+        own = _readable(generated(24_000, 21, everything=everything))
         bag = fit.bags([*own, *rows, *planted(rows, 2_000, 9)], 0)
         kept.write_bytes(pickle.dumps(fit.fit(bag, np.ones(len(bag.label), bool))))
     model: Linear = pickle.loads(kept.read_bytes())
     return model
+
+
+def _readable(rows: Sequence[Row]) -> list[Row]:
+    """Those that stand as they are: only the encoder learns what had to be decoded."""
+    return [row for row in rows if row.channel != UNREADABLE]
 
 
 def _called(everything: bool) -> str:
@@ -178,8 +182,8 @@ def look(run: Run, linear: Linear, encoder: Path) -> list[weigh.Seen]:
         reader = opened(encoder)
         scan = Scan(3, True, lambda: linear, lambda: reader)
         found = []
-        rows = [row for row in run.data if held(row.group) and row.channel != UNREADABLE]
-        own = [row for row in generated(2_500, 99) if not row.attack and row.channel != UNREADABLE]
+        rows = [row for row in _readable(run.data) if held(row.group)]
+        own = [row for row in _readable(generated(2_500, 99)) if not row.attack]
         for row in [*rows, *own, *shown(1_500, 98)]:
             candidates = list(scan.candidates(row.text, row.channel == TYPED))
             candidates.sort(key=lambda c: -c.evidence.linear)
