@@ -176,6 +176,7 @@ async def arun(
                 send = partial(flow.send, answer)
     finally:
         await _cancelled(asking)
+        asking = None  # or its error would hold this frame, and so itself and all of the call
         await caller.close()
 
 

@@ -35,8 +35,8 @@ async def begin(
         if reply is None and not recorder.plan.reads_answers:
             reply = await _poured(recorder, caller)
     except BaseException as error:
-        known = error if isinstance(error, Exception) else Abandoned()
-        caller.emit(recorder.end(type(known).__name__))
+        kind = type(error) if isinstance(error, Exception) else Abandoned
+        caller.emit(recorder.end(kind.__name__))
         await caller.close()
         raise
     verdict = None if reply is None else recorder.try_fast(Stage.OUTPUT, reply.content)

@@ -150,7 +150,10 @@ def _streamed(recorder: Recorder, asked: int | None) -> Generator[Step, Any, Scr
         stream.finish(checked.verdict.edits, checked.changed)
         yield from stream.ready()
     if broken is not None and not (final and checked.verdict.action.stops):
-        raise broken
+        try:
+            raise broken
+        finally:
+            broken = None  # or it would hold this frame, and so itself and all of the call
     return checked
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from guardrail_integrations.proxy.interfaces import Headers, Sink, UpstreamError
+from guardrail_integrations.proxy.interfaces import Headers, Sink, UpstreamError, UpstreamFault
 
 if TYPE_CHECKING:
     from guardrail_integrations.proxy.connection import Connection
@@ -19,7 +19,7 @@ class Answer:
 
     __slots__ = (
         "_connection",
-        "_error",
+        "_fault",
         "_pieces",
         "_sink",
         "_size",
@@ -40,13 +40,13 @@ class Answer:
         self._size = 0
         self._sink: Sink | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._error: UpstreamError | None = None
+        self._fault: tuple[UpstreamFault, str] | None = None  # no error: it would lead back here
 
     async def read(self) -> bytes:
         """See interfaces.Response."""
         while not self._pieces:
-            if self._error is not None:
-                raise self._error
+            if self._fault is not None:
+                raise UpstreamError(*self._fault)
             if self.ended:
                 return b""
             await self._news()
@@ -64,8 +64,8 @@ class Answer:
             if self._pieces and not sink(await self.read()):
                 await ready()
             elif not self._pieces:
-                if self._error is not None:
-                    raise self._error
+                if self._fault is not None:
+                    raise UpstreamError(*self._fault)
                 if self.ended:
                     return
                 self._sink = sink  # what comes now need not wake anybody
@@ -85,7 +85,7 @@ class Answer:
 
     def close(self) -> None:
         """See interfaces.Response."""
-        if not self.ended and self._error is None:
+        if not self.ended and self._fault is None:
             self._connection.abort()
 
     def take(self, piece: bytes) -> bool:
@@ -95,7 +95,7 @@ class Answer:
                 if self._sink(piece):
                     return True
             except UpstreamError as error:
-                self._error = error
+                self._fault = error.fault, str(error)
             self._sink = None
             self._wake()
             return False
@@ -109,7 +109,7 @@ class Answer:
         if error is None:
             self.ended = True
         elif not self.ended:
-            self._error = error
+            self._fault = error.fault, str(error)
         self._wake()
 
     def _wake(self) -> None:
