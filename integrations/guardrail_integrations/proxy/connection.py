@@ -145,6 +145,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End what was under way: an answer without a length ends here as it should."""
         answer, self._gone = self._answer, True
+        del self._parser  # it leads back here
         if answer is not None:
             if exc is None and self._head is None and not _has_length(answer.headers):
                 self._finish(reuse=False)
@@ -249,6 +250,8 @@ class Connection(asyncio.Protocol):
             if self._answer is answer:  # else it is over, and another may be under way
                 self.abort()
             raise
+        finally:
+            del waiter  # or its error would hold this frame, and so itself
         return answer
 
     def resume(self) -> None:

@@ -115,6 +115,7 @@ class Connection(asyncio.Protocol):
         """See asyncio."""
         self.listener.connections.discard(self)
         self._broken = True
+        self.parser = None  # it leads back here
         self.resume_writing()
         self._waiting.clear()
         if self._reading is not None:
