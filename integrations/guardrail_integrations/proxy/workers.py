@@ -187,12 +187,13 @@ async def _serve(options: Options, sock: Any) -> None:
     export_traces()
     metrics = Metrics()
     backlog = Backlog(after=metrics.flush)
-    guard = options.guard(metrics.record)
     observers: list[Observer] = [metrics]
     if options.access_log:
         observers.append(AccessLog())
     endpoints = {"/metrics": metrics.endpoint(backlog)}
-    server = serving(guard, options.settings(), observers=observers, endpoints=endpoints)
+    server = serving(
+        options.guard(metrics.record), options.settings(), observers=observers, endpoints=endpoints
+    )
     server.proxy.backlog = backlog
     server.proxy.ready = not options.warm
     for name in ("SIGTERM", "SIGINT"):
@@ -208,20 +209,20 @@ async def _serve(options: Options, sock: Any) -> None:
         loop.add_signal_handler(signal.SIGHUP, reload)
     await server.start(sock, options.tls())
     if options.warm:
-        warming = loop.create_task(_warm(server, guard))
+        warming = loop.create_task(_warm(server))
         tasks.add(warming)
         warming.add_done_callback(tasks.discard)
     await ended.wait()
     await server.stop(server.proxy.settings.drain_s)
     backlog.close()
-    close_cache = getattr(guard.runner.cache, "close", None)
+    close_cache = getattr(server.proxy.rules.guard.runner.cache, "close", None)
     if close_cache is not None:
         close_cache()
 
 
-async def _warm(server: Server, guard: Guard) -> None:
+async def _warm(server: Server) -> None:
     try:
-        await asyncio.to_thread(guard.warm)
+        await asyncio.to_thread(server.proxy.rules.guard.warm)
     except GuardrailError as error:
         _log.error("not ready: %s", error)
     else:
