@@ -157,11 +157,12 @@ class Proxy:
                 surface.read(body.root, found)
             except BadJson as error:
                 message = f"{str(error).capitalize()}."
-                refusal = refused(400, "malformed_body", message, rule=MALFORMED)
+                refusal = Refusal(400, "malformed_body", message, rule=MALFORMED)
                 await self._unread(handling, raw, refusal)
                 return
             except ContentError as error:
-                refusal = refused(400, error.code, f"{error}.", error.part, LIMITS_RULE)
+                message, part = f"{error}.", error.part
+                refusal = Refusal(400, error.code, message, param=part, rule=LIMITS_RULE)
                 await self._unread(handling, raw, refusal)
                 return
             handling.route = self._route(exchange.path, found.model)
@@ -210,13 +211,13 @@ class Proxy:
             raise BadJson("the body is not a JSON object")
         return body, compressed
 
-    async def _unread(self, handling: Handling, raw: bytes, refusal: Refused) -> None:
+    async def _unread(self, handling: Handling, raw: bytes, refusal: Refusal) -> None:
         """Refuse a body that could not be read, or pass it on where the policy says so or only
         watches: the upstream refuses it, or reads it in a way of its own."""
-        policy, about, exchange = self.rules.guard.policy, refusal.refusal, handling.exchange
-        passes = about.rule == MALFORMED and policy.proxy.malformed == "pass"
+        policy, exchange = self.rules.guard.policy, handling.exchange
+        passes = refusal.rule == MALFORMED and policy.proxy.malformed == "pass"
         if policy.mode is Mode.ENFORCE and not passes:
-            raise refusal
+            raise Refused(refusal)
         name = self._route(exchange.path, None)
         request = streaming_request(exchange, self.settings.targets[name], 0)
         request.body = [raw]
@@ -226,7 +227,7 @@ class Proxy:
         if b"content-length" not in exchange.index:
             request.headers.append((b"content-length", b"%d" % len(raw)))
         handling.code = "malformed_passed"
-        handling.refusal = named(replace(about, status=200, code="malformed_passed"))
+        handling.refusal = named(replace(refusal, status=200, code="malformed_passed"))
         response = await self.upstreams[name].send(request)
         try:
             await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
@@ -282,6 +283,7 @@ class Proxy:
 
     def _ended(self, handling: Handling) -> None:
         handling.ended_ns = time.time_ns()
+        handling.exchange.settled = None  # it leads back to the call, and so to its guard
         if handling.call is not None:
             handling.call.streaming = None
             handling.call = None
