@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -273,23 +273,37 @@ class Connection(asyncio.Protocol):
             self._transport.write(head)
             chunked = any(name.lower() == b"transfer-encoding" for name, _ in request.headers)
             self._sender = self.loop.create_task(self._pour(body, chunked))
-        elif len(head) + (size := sum(map(len, body))) <= TOGETHER:
-            self._transport.write(b"".join((head, *body)) if size else head)
+        else:
+            if len(head) + (size := sum(map(len, body))) <= TOGETHER:
+                self._transport.write(b"".join((head, *body)) if size else head)
+            elif rest := self._offer(_slices((head, *body))):
+                self._sender = self.loop.create_task(self._pour_rest(rest))
+                self._sender.add_done_callback(self._sent)
+                return
             self._await(self._timeouts.head, "for an answer")
             return
-        else:
-            self._transport.write(head)
-            self._sender = self.loop.create_task(self._pour(_slices(body), False))
         self._sender.add_done_callback(self._sent)
+
+    def _offer(self, slices: Iterator[Sequence[Buffer]]) -> Iterator[Sequence[Buffer]] | None:
+        """Write as long as the upstream takes all of it at once; then, what is left."""
+        for pieces in slices:
+            self._transport.writelines(pieces)
+            if self._writable is not None:
+                return slices
+        return None
+
+    async def _pour_rest(self, slices: Iterator[Sequence[Buffer]]) -> None:
+        for pieces in slices:
+            await self._taken()
+            if self._gone:
+                return
+            self._transport.writelines(pieces)
 
     async def _pour(self, body: AsyncIterator[Buffer], chunked: bool) -> None:
         async for piece in body:
             if not piece:
                 continue
-            if self._writable is not None:
-                self._await(self._timeouts.send, "to take the request")
-                await self._writable
-                self._await(None, "")
+            await self._taken()
             if self._gone:
                 return
             if chunked:
@@ -298,6 +312,12 @@ class Connection(asyncio.Protocol):
                 self._transport.write(piece)
         if chunked:
             self._transport.write(b"0\r\n\r\n")
+
+    async def _taken(self) -> None:
+        if self._writable is not None:
+            self._await(self._timeouts.send, "to take the request")
+            await self._writable
+            self._await(None, "")
 
     def _sent(self, sender: asyncio.Task[None]) -> None:
         """All of the request is on its way, or its source failed."""
@@ -398,11 +418,21 @@ def encode_head(request: Request) -> bytes:
     return head
 
 
-async def _slices(body: Sequence[Buffer]) -> AsyncIterator[Buffer]:
-    for piece in body:
-        view = memoryview(piece)
-        for start in range(0, len(view), SLICE):
-            yield view[start : start + SLICE]
+def _slices(pieces: Iterable[Buffer]) -> Iterator[Sequence[Buffer]]:
+    """The same bytes, SLICE at a time."""
+    together: list[Buffer] = []
+    room = SLICE
+    for piece in pieces:
+        rest = memoryview(piece)
+        while len(rest):
+            part, rest = rest[:room], rest[room:]
+            together.append(part)
+            room -= len(part)
+            if not room:
+                yield together
+                together, room = [], SLICE
+    if together:
+        yield together
 
 
 def _closes(headers: Headers) -> bool:

@@ -107,6 +107,15 @@ class Pictures:
                 return recent
         return None
 
+    def like(self, began: bytes) -> bytes | None:
+        """A recent picture whose base64 is that which began, as far as this has come."""
+        mark, view = began[MARK], memoryview(began)
+        for recent, _ in self._recent.get(mark, ()):
+            if recent.startswith(view[: len(recent)]):
+                self._recent.move_to_end(mark)
+                return recent
+        return None
+
     def _hold(self, payload: Buffer, seen: Seen) -> None:
         """Keep a picture that has come twice, as it stood in a body."""
         mark = bytes(payload[MARK])
