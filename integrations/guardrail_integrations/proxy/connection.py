@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -21,12 +21,12 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
     UpstreamFault,
 )
+from guardrail_integrations.proxy.sending import bare_socket, left_of, slices
 
 if TYPE_CHECKING:
     from httptools import HttpResponseParser
 
 TOGETHER = 64 * 1024  # head and body up to this size leave in one write
-SLICE = 256 * 1024  # bytes of a large body written before its progress is looked at
 MAX_FIELDS = 500
 FRESH_S = 0.05
 
@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         self.answered = False  # a byte of the present answer has come
         self._transport: asyncio.Transport
         self._parser: HttpResponseParser
+        self._socket = -1  # which may be written to beside the transport
         self._peek: select.poll | None = None
         self._gone = False
         self._paused = False
@@ -98,6 +99,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and a way to see whether the other side has hung up."""
         self._transport, self.made = cast(asyncio.Transport, transport), True
+        self._socket = bare_socket(transport)
         self._new_parser()
         connected = transport.get_extra_info("socket")
         if connected is not None and hasattr(select, "poll"):
@@ -276,7 +278,7 @@ class Connection(asyncio.Protocol):
         else:
             if len(head) + (size := sum(map(len, body))) <= TOGETHER:
                 self._transport.write(b"".join((head, *body)) if size else head)
-            elif rest := self._offer(_slices((head, *body))):
+            elif rest := self._offer((head, *body)):
                 self._sender = self.loop.create_task(self._pour_rest(rest))
                 self._sender.add_done_callback(self._sent)
                 return
@@ -284,16 +286,22 @@ class Connection(asyncio.Protocol):
             return
         self._sender.add_done_callback(self._sent)
 
-    def _offer(self, slices: Iterator[Sequence[Buffer]]) -> Iterator[Sequence[Buffer]] | None:
-        """Write as long as the upstream takes all of it at once; then, what is left."""
-        for pieces in slices:
-            self._transport.writelines(pieces)
+    def _offer(self, pieces: Sequence[Buffer]) -> Iterator[Sequence[Buffer]] | None:
+        """Write what the upstream takes at once; the rest is given back. The transport holds back
+        nothing that would have to go out before, as all earlier requests have been answered."""
+        transport = self._transport
+        held = transport.is_closing() or transport.get_write_buffer_size()
+        if self._socket >= 0 and not held:
+            pieces = left_of(self._socket, pieces)
+        rest = slices(pieces)
+        for together in rest:
+            self._transport.writelines(together)
             if self._writable is not None:
-                return slices
+                return rest
         return None
 
-    async def _pour_rest(self, slices: Iterator[Sequence[Buffer]]) -> None:
-        for pieces in slices:
+    async def _pour_rest(self, rest: Iterator[Sequence[Buffer]]) -> None:
+        for pieces in rest:
             await self._taken()
             if self._gone:
                 return
@@ -416,23 +424,6 @@ def encode_head(request: Request) -> bytes:
     if _HEAD.fullmatch(head) is None:
         raise ValueError("a method, target or header's name holds characters that it must not")
     return head
-
-
-def _slices(pieces: Iterable[Buffer]) -> Iterator[Sequence[Buffer]]:
-    """The same bytes, SLICE at a time."""
-    together: list[Buffer] = []
-    room = SLICE
-    for piece in pieces:
-        rest = memoryview(piece)
-        while len(rest):
-            part, rest = rest[:room], rest[room:]
-            together.append(part)
-            room -= len(part)
-            if not room:
-                yield together
-                together, room = [], SLICE
-    if together:
-        yield together
 
 
 def _closes(headers: Headers) -> bool:

@@ -66,8 +66,9 @@ class Gathering:
     def _behind_unknown(self, piece: bytes) -> memoryview:
         end = piece.find(_QUOTE)
         self._unknown = end < 0
-        self._pieces.append(piece[: end if end >= 0 else len(piece)])
-        return memoryview(piece)[len(piece) if end < 0 else end :]
+        end = len(piece) if end < 0 else end
+        self._keep(piece[:end])
+        return memoryview(piece)[end:]
 
     def _opened(self) -> bytes:
         """What has come of the first base64 in the text, which is left without it."""
@@ -92,15 +93,19 @@ class Gathering:
                 self._close()
             return began
         done = max(self._from, len(text) - len(marker) + 1) if found < 0 else found
-        self._pieces.append(bytes(text[:done]))
+        self._keep(bytes(text[:done]))
         del text[:done]
         self._from = 0
         return b""
 
     def _close(self, alike: int = 0) -> None:
         """The text is over, and so much of a picture stands behind it."""
-        self._pieces.append(bytes(self._text))
+        self._keep(bytes(self._text))
         self._text.clear()
-        if alike and self._picture is not None:
-            self._pieces.append(self._picture[:alike])
+        if self._picture is not None:
+            self._keep(self._picture[:alike])
         self._from = 0
+
+    def _keep(self, piece: bytes) -> None:
+        if piece:
+            self._pieces.append(piece)
