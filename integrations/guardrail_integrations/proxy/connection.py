@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from guardrail_integrations.proxy.answer import Answer
 from guardrail_integrations.proxy.interfaces import (
@@ -274,16 +274,17 @@ class Connection(asyncio.Protocol):
         if isinstance(body, AsyncIterator):
             self._transport.write(head)
             chunked = any(name.lower() == b"transfer-encoding" for name, _ in request.headers)
-            self._sender = self.loop.create_task(self._pour(body, chunked))
-        else:
-            if len(head) + (size := sum(map(len, body))) <= TOGETHER:
-                self._transport.write(b"".join((head, *body)) if size else head)
-            elif rest := self._offer((head, *body)):
-                self._sender = self.loop.create_task(self._pour_rest(rest))
-                self._sender.add_done_callback(self._sent)
-                return
-            self._await(self._timeouts.head, "for an answer")
+            self._send_on(self._pour(body, chunked))
             return
+        if len(head) + (size := sum(map(len, body))) <= TOGETHER:
+            self._transport.write(b"".join((head, *body)) if size else head)
+        elif (rest := self._offer((head, *body))) is not None:
+            self._send_on(self._pour_rest(rest))
+            return
+        self._await(self._timeouts.head, "for an answer")
+
+    def _send_on(self, rest: Coroutine[Any, Any, None]) -> None:
+        self._sender = self.loop.create_task(rest)
         self._sender.add_done_callback(self._sent)
 
     def _offer(self, pieces: Sequence[Buffer]) -> Iterator[Sequence[Buffer]] | None:
