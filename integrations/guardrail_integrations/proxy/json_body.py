@@ -115,17 +115,21 @@ def read_json(
     """Read a body; payloads longer than LONG behind `marker` are taken out. `known` gives the one
     that begins at a place of it, if it has come before. Raises BadJson."""
     cuts: list[Cut] = []
-    short = _around_known(raw, marker, cuts) if isinstance(raw, Body) else None
-    if short is None:
-        raw = raw.whole() if isinstance(raw, Body) else raw
-        short = _without_payloads(raw, marker, cuts, known) if len(raw) > LONG else raw
+    if isinstance(raw, Body):
+        around = _around_known(raw, marker, cuts)
+        if around is None:
+            return read_json(raw.whole(), marker, known)
+        pieces, short = raw.pieces, around
+    else:
+        pieces, short = (raw,), raw
+        if len(raw) > LONG:
+            short = _without_payloads(raw, marker, cuts, known)
     try:
         root = jiter.from_json(
             short, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys"
         )
     except ValueError:
         root = _read(short)
-    pieces = raw.pieces if isinstance(raw, Body) else (raw,)
     return JsonBody(pieces, root, short if cuts else b"", cuts)
 
 
