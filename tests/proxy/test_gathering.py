@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import time
 from typing import Any
 
 import pytest
@@ -167,3 +168,17 @@ def test_a_known_piece_where_no_payload_stands_is_read_as_any_other(before: byte
     read = read_json(body, PLAIN, pictures().known)
     assert told(read) == told(read_json(body.whole(), PLAIN))
     assert KNOWN[0] in b"".join(read.spliced({}))
+
+
+@pytest.mark.parametrize("item", [b"x;base64,", b";base64," + KNOWN[0][:1_500]])
+def test_time_grows_with_length_alone(item: bytes) -> None:
+    seen, times = pictures(), []
+    for size in (200_000, 800_000):
+        raw = b"[" + b", ".join([b'"%b"' % item] * (size // len(item))) + b"]"
+        took = []
+        for _ in range(3):
+            began = time.process_time()
+            gathered(raw, [], PLAIN, seen)
+            took.append(time.process_time() - began)
+        times.append(min(took))
+    assert times[1] < 10 * max(times[0], 0.01)

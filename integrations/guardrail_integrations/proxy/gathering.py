@@ -7,7 +7,7 @@ from guardrail_integrations.proxy.json_body import VALUE
 from guardrail_integrations.proxy.pictures import MARK, Pictures
 
 _MOST_SPACE = 64  # bytes between a key's name and its value
-_QUOTE = b'"'
+_QUOTE = ord('"')
 
 
 class Gathering:
@@ -19,7 +19,6 @@ class Gathering:
         self._pieces: list[bytes] = []
         self._known: list[int] = []
         self._text = bytearray()  # what may hold the marker
-        self._from = 0  # where in it that is looked for
         self._picture: bytes | None = None
         self._alike = 0  # bytes that have come of the picture
         self._unknown = False  # whether the base64 of another one is coming
@@ -27,18 +26,17 @@ class Gathering:
     def add(self, piece: Buffer) -> None:
         """The next piece of the body, in a buffer that is used again."""
         rest = memoryview(piece)
-        while len(rest):
-            if self._picture is not None:
-                rest = self._compared(rest, self._picture)
-            elif self._unknown:
-                rest = self._behind_unknown(bytes(rest))
-            else:
-                self._text += rest
-                rest = memoryview(self._opened())
+        if self._picture is not None:
+            rest = self._compared(rest, self._picture)
+        if self._unknown and len(rest):
+            rest = self._behind_unknown(bytes(rest))
+        if len(rest):
+            self._text += rest
+            self._look()
 
     def body(self) -> bytes | Body:
         """All that has come."""
-        self._close(0 if self._picture is None else self._alike)
+        self._keep(self._text if self._picture is None else self._picture[: self._alike])
         pieces = self._pieces
         if self._known:
             return Body(pieces, frozenset(self._known))
@@ -46,20 +44,16 @@ class Gathering:
 
     def _compared(self, piece: memoryview, picture: bytes) -> memoryview:
         """What comes behind the picture; all of it where this is another one after all."""
-        rest = piece
         part = piece[: len(picture) - self._alike]
         if picture.startswith(part, self._alike):
             rest = piece[len(part) :]
             if not len(rest):
                 self._alike += len(part)
                 return rest
-            if rest[:1] == _QUOTE:
-                self._close()
-                self._known.append(len(self._pieces))
-                self._pieces.append(picture)
-                self._picture = None
+            if rest[0] == _QUOTE:
+                self._take(picture)
                 return rest
-        self._close(self._alike)
+        self._keep(picture[: self._alike])
         self._picture, self._unknown = None, True
         return piece
 
@@ -70,42 +64,56 @@ class Gathering:
         self._keep(piece[:end])
         return memoryview(piece)[end:]
 
-    def _opened(self) -> bytes:
-        """What has come of the first base64 in the text, which is left without it."""
+    def _look(self) -> None:
+        """Find the pictures in the text. What is left of it is what may yet hold one; each byte
+        is moved at most once, however many markers there are."""
         text, marker = self._text, self._marker
-        while (found := text.find(marker, self._from)) >= 0:
+        at = 0
+        while (found := text.find(marker, at)) >= 0:
             start = found + len(marker)
-            if marker.endswith(_QUOTE):
+            if marker[-1] == _QUOTE:
                 opening = VALUE.match(text, start)
                 if opening is None:
                     if len(text) - start < _MOST_SPACE:
-                        break
-                    self._from = start
+                        self._drop(found)
+                        return
+                    at = start
                     continue
                 start = opening.end()
             if len(text) < start + MARK.stop:
-                break
-            began = bytes(text[start:])
-            del text[start:]
-            self._picture = self._pictures.like(began)
-            self._alike, self._unknown = 0, self._picture is None
-            if self._unknown:
-                self._close()
-            return began
-        done = max(self._from, len(text) - len(marker) + 1) if found < 0 else found
-        self._keep(bytes(text[:done]))
-        del text[:done]
-        self._from = 0
-        return b""
+                self._drop(found)
+                return
+            picture = self._pictures.like(text, start)
+            end = -1 if picture is None else start + len(picture)
+            if picture is not None and end >= len(text):
+                self._alike = len(text) - start
+                self._drop(start)
+                text.clear()
+                self._picture = picture
+                return
+            if picture is not None and text[end] == _QUOTE:
+                self._drop(start)
+                self._take(picture)
+                del text[: len(picture)]
+                at = 0
+                continue
+            at = text.find(_QUOTE, start)
+            if at < 0:
+                self._unknown = True
+                self._drop(len(text))
+                return
+        self._drop(max(at, len(text) - len(marker) + 1))
 
-    def _close(self, alike: int = 0) -> None:
-        """The text is over, and so much of a picture stands behind it."""
-        self._keep(bytes(self._text))
-        self._text.clear()
-        if self._picture is not None:
-            self._keep(self._picture[:alike])
-        self._from = 0
+    def _take(self, picture: bytes) -> None:
+        self._known.append(len(self._pieces))
+        self._pieces.append(picture)
+        self._picture = None
 
-    def _keep(self, piece: bytes) -> None:
+    def _drop(self, size: int) -> None:
+        """So much of the text holds no marker that has not been seen."""
+        self._keep(self._text[:size])
+        del self._text[:size]
+
+    def _keep(self, piece: Buffer) -> None:
         if piece:
-            self._pieces.append(piece)
+            self._pieces.append(bytes(piece))

@@ -107,11 +107,11 @@ class Pictures:
                 return recent
         return None
 
-    def like(self, began: bytes) -> bytes | None:
-        """A recent picture whose base64 is that which began, as far as this has come."""
-        mark, view = began[MARK], memoryview(began)
+    def like(self, text: bytearray, start: int) -> bytes | None:
+        """A recent picture whose base64 begins at a place of a text, as far as this has come."""
+        mark = bytes(text[start + MARK.start : start + MARK.stop])
         for recent, _ in self._recent.get(mark, ()):
-            if recent.startswith(view[: len(recent)]):
+            if text.startswith(memoryview(recent)[: len(text) - start], start):
                 self._recent.move_to_end(mark)
                 return recent
         return None
