@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -35,14 +36,19 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    policy: Policy | str | Mapping[str, Any], play: Play, settings: Any = None, **options: Any
+    policy: Policy | str | Mapping[str, Any],
+    play: Play,
+    settings: Any = None,
+    front: ssl.SSLContext | None = None,
+    **options: Any,
 ) -> AsyncIterator[Running]:
-    """Serve the policy in front of the scripted upstream. `settings` is a function of its URL."""
+    """Serve the policy in front of the scripted upstream. `settings` is a function of its URL;
+    `front` is TLS towards clients."""
     records = CapturedRecords()
     async with scripted(play) as upstream:
         made = (settings or Settings.of)(upstream.url)
         server = serving(Guard(policy, sinks=[records]), made, **options)
-        await server.start(bound("127.0.0.1", 0))
+        await server.start(bound("127.0.0.1", 0), front)
         try:
             yield Running(server, upstream, records)
         finally:

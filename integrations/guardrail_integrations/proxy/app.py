@@ -15,10 +15,12 @@ from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.gathering import Gathering
 from guardrail_integrations.proxy.guarded import GuardedCall
 from guardrail_integrations.proxy.handling import Handling
 from guardrail_integrations.proxy.interfaces import (
     Access,
+    Body,
     Fetcher,
     Headers,
     Observer,
@@ -147,7 +149,7 @@ class Proxy:
 
     async def _guarded(self, handling: Handling, surface: Surface) -> None:
         rules, exchange = self.rules, handling.exchange
-        raw = await exchange.body(self._room())
+        raw = await self._body(exchange, surface)
         self.buffered += len(raw)
         try:
             try:
@@ -185,6 +187,19 @@ class Proxy:
         finally:
             self.buffered -= len(raw)
 
+    async def _body(self, exchange: Exchange, surface: Surface) -> bytes | Body:
+        room = self._room()
+        raw = exchange.whole()
+        if raw is None:
+            if b"content-encoding" in exchange.index:
+                return await exchange.body(room)
+            gathering = Gathering(surface.marker, self.pictures)
+            await exchange.gather(room, gathering.add)
+            return gathering.body()
+        if len(raw) > room:
+            raise BodyTooLarge
+        return raw
+
     def _room(self) -> int:
         """How large a body may be now."""
         left = self.settings.buffered - self.buffered
@@ -192,10 +207,13 @@ class Proxy:
             raise refused(503, "overloaded", "Too much is being held in memory.")
         return self.settings.max_body
 
-    def _read(self, exchange: Exchange, surface: Surface, raw: bytes) -> tuple[JsonBody, bytes]:
+    def _read(
+        self, exchange: Exchange, surface: Surface, raw: bytes | Body
+    ) -> tuple[JsonBody, bytes]:
         encoding = exchange.index.get(b"content-encoding", b"")
         compressed = b""
         if encoding:
+            raw = raw.whole() if isinstance(raw, Body) else raw
             try:
                 compressed, raw = raw, decompressed(raw, encoding, self.settings.max_body)
             except Unreadable as error:
@@ -211,7 +229,7 @@ class Proxy:
             raise BadJson("the body is not a JSON object")
         return body, compressed
 
-    async def _unread(self, handling: Handling, raw: bytes, refusal: Refusal) -> None:
+    async def _unread(self, handling: Handling, raw: bytes | Body, refusal: Refusal) -> None:
         """Refuse a body that could not be read, or pass it on where the policy says so or only
         watches: the upstream refuses it, or reads it in a way of its own."""
         policy, exchange = self.rules.guard.policy, handling.exchange
@@ -220,7 +238,7 @@ class Proxy:
             raise Refused(refusal)
         name = self._route(exchange.path, None)
         request = streaming_request(exchange, self.settings.targets[name], 0)
-        request.body = [raw]
+        request.body = raw.pieces if isinstance(raw, Body) else [raw]
         request.headers = [
             (key, value) for key, value in request.headers if key.lower() != b"transfer-encoding"
         ]

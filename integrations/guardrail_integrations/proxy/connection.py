@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from guardrail_integrations.proxy.answer import Answer
 from guardrail_integrations.proxy.interfaces import (
@@ -21,12 +21,12 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
     UpstreamFault,
 )
+from guardrail_integrations.proxy.sending import bare_socket, left_of, slices
 
 if TYPE_CHECKING:
     from httptools import HttpResponseParser
 
 TOGETHER = 64 * 1024  # head and body up to this size leave in one write
-SLICE = 256 * 1024  # bytes of a large body written before its progress is looked at
 MAX_FIELDS = 500
 FRESH_S = 0.05
 
@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         self.answered = False  # a byte of the present answer has come
         self._transport: asyncio.Transport
         self._parser: HttpResponseParser
+        self._socket = -1  # which may be written to beside the transport
         self._peek: select.poll | None = None
         self._gone = False
         self._paused = False
@@ -98,6 +99,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and a way to see whether the other side has hung up."""
         self._transport, self.made = cast(asyncio.Transport, transport), True
+        self._socket = bare_socket(transport)
         self._new_parser()
         connected = transport.get_extra_info("socket")
         if connected is not None and hasattr(select, "poll"):
@@ -275,24 +277,45 @@ class Connection(asyncio.Protocol):
         if isinstance(body, AsyncIterator):
             self._transport.write(head)
             chunked = any(name.lower() == b"transfer-encoding" for name, _ in request.headers)
-            self._sender = self.loop.create_task(self._pour(body, chunked))
-        elif len(head) + (size := sum(map(len, body))) <= TOGETHER:
-            self._transport.write(b"".join((head, *body)) if size else head)
-            self._await(self._timeouts.head, "for an answer")
+            self._send_on(self._pour(body, chunked))
             return
-        else:
-            self._transport.write(head)
-            self._sender = self.loop.create_task(self._pour(_slices(body), False))
+        if len(head) + (size := sum(map(len, body))) <= TOGETHER:
+            self._transport.write(b"".join((head, *body)) if size else head)
+        elif (rest := self._offer((head, *body))) is not None:
+            self._send_on(self._pour_rest(rest))
+            return
+        self._await(self._timeouts.head, "for an answer")
+
+    def _send_on(self, rest: Coroutine[Any, Any, None]) -> None:
+        self._sender = self.loop.create_task(rest)
         self._sender.add_done_callback(self._sent)
+
+    def _offer(self, pieces: Sequence[Buffer]) -> Iterator[Sequence[Buffer]] | None:
+        """Write what the upstream takes at once; the rest is given back. The transport holds back
+        nothing that would have to go out before, as all earlier requests have been answered."""
+        transport = self._transport
+        held = transport.is_closing() or transport.get_write_buffer_size()
+        if self._socket >= 0 and not held:
+            pieces = left_of(self._socket, pieces)
+        rest = slices(pieces)
+        for together in rest:
+            self._transport.writelines(together)
+            if self._writable is not None:
+                return rest
+        return None
+
+    async def _pour_rest(self, rest: Iterator[Sequence[Buffer]]) -> None:
+        for pieces in rest:
+            await self._taken()
+            if self._gone:
+                return
+            self._transport.writelines(pieces)
 
     async def _pour(self, body: AsyncIterator[Buffer], chunked: bool) -> None:
         async for piece in body:
             if not piece:
                 continue
-            if self._writable is not None:
-                self._await(self._timeouts.send, "to take the request")
-                await self._writable
-                self._await(None, "")
+            await self._taken()
             if self._gone:
                 return
             if chunked:
@@ -301,6 +324,12 @@ class Connection(asyncio.Protocol):
                 self._transport.write(piece)
         if chunked:
             self._transport.write(b"0\r\n\r\n")
+
+    async def _taken(self) -> None:
+        if self._writable is not None:
+            self._await(self._timeouts.send, "to take the request")
+            await self._writable
+            self._await(None, "")
 
     def _sent(self, sender: asyncio.Task[None]) -> None:
         """All of the request is on its way, or its source failed."""
@@ -399,13 +428,6 @@ def encode_head(request: Request) -> bytes:
     if _HEAD.fullmatch(head) is None:
         raise ValueError("a method, target or header's name holds characters that it must not")
     return head
-
-
-async def _slices(body: Sequence[Buffer]) -> AsyncIterator[Buffer]:
-    for piece in body:
-        view = memoryview(piece)
-        for start in range(0, len(view), SLICE):
-            yield view[start : start + SLICE]
 
 
 def _closes(headers: Headers) -> bool:

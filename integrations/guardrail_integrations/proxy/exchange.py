@@ -40,7 +40,9 @@ class Exchange:
         "_fault",
         "_pieces",
         "_size",
+        "_take",
         "_waiter",
+        "_wakes_at",
         "begun",
         "bytes_out",
         "complete",
@@ -73,6 +75,8 @@ class Exchange:
         self._pieces: list[bytes] = []
         self._size = 0
         self._collects = False
+        self._take: Callable[[Buffer], None] | None = None
+        self._wakes_at = 0  # bytes of the body before whoever waits for it is told
         self._waiter: asyncio.Future[None] | None = None
         self._fault = 0
         self.complete = False  # the request has come whole
@@ -89,18 +93,27 @@ class Exchange:
         return self._size
 
     @property
+    def wanted(self) -> bool:
+        """Whether somebody takes the body."""
+        return self._take is not None or self._waiter is not None
+
+    @property
     def client(self) -> str:
         """The address the request came from."""
         peer = self._connection.transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else ""
 
-    def add(self, piece: bytes) -> None:
-        """A piece of the body has come."""
-        self._pieces.append(piece)
+    def add(self, piece: Buffer) -> None:
+        """A piece of the body has come, in a buffer that is used again."""
         self._size += len(piece)
-        if not self._collects and self._size > HELD_BYTES:
-            self._connection.hold(True)
-        self._wake()
+        if self._take is not None:
+            self._take(piece)
+        elif not self._collects:
+            self._pieces.append(bytes(piece))
+            if self._size > HELD_BYTES:
+                self._connection.hold(True)
+        if self._size > self._wakes_at:
+            self._wake()
 
     def end(self) -> None:
         """The request is complete."""
@@ -126,22 +139,33 @@ class Exchange:
         self._waiter = None
 
     async def body(self, limit: int) -> bytes:
-        """All of the body. Raises BodyTooLarge (as early as that is known) and BodyLost."""
-        self._collects = True
-        if not self.complete:
-            if int(self.index.get(b"content-length", b"0")) > limit:
-                raise BodyTooLarge
-            self._connection.hold(False)
-        while not self.complete:
-            if self._size > limit:
-                raise BodyTooLarge
-            if self._fault:
-                raise BodyLost(self._fault)
-            await self._more()
-        if self._size > limit:
-            raise BodyTooLarge
-        pieces, self._pieces = self._pieces, []
+        """All of the body. Raises as `gather` does."""
+        pieces: list[bytes] = []
+        await self.gather(limit, lambda piece: pieces.append(bytes(piece)))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def gather(self, limit: int, take: Callable[[Buffer], None]) -> None:
+        """Hand all of the body to `take`, piece by piece as it comes, each in a buffer that is used
+        again. Raises BodyTooLarge (as early as that is known) and BodyLost."""
+        self._collects = True
+        pieces, self._pieces = self._pieces, []
+        if self._size > limit or int(self.index.get(b"content-length", b"0")) > limit:
+            raise BodyTooLarge
+        for piece in pieces:
+            take(piece)
+        if self.complete:
+            return
+        self._take, self._wakes_at = take, limit
+        self._connection.hold(False)
+        try:
+            while not self.complete:
+                if self._fault:
+                    raise BodyLost(self._fault)
+                await self._more()
+                if self._size > limit:
+                    raise BodyTooLarge
+        finally:
+            self._take = None
 
     def whole(self) -> bytes | None:
         """All of the body where it has come already and nobody has taken any of it."""

@@ -220,7 +220,7 @@ class GuardedCall(AsyncCaller):
     def _request(self, changes: Mapping[Path, Any]) -> Request:
         exchange = self.exchange
         headers = upstream_headers(exchange, self.target, _LENGTH)
-        body: list[Buffer] = [self.found.body.raw]
+        body: list[Buffer] = [*self.found.body.pieces]
         if changes or self._adds_usage:
             body = self.found.body.spliced(changes)
             if self._adds_usage:

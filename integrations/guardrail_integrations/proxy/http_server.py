@@ -17,7 +17,8 @@ from typing import Any
 import httptools
 
 from guardrail_integrations.proxy.exchange import HELD_BYTES, REASONS, Exchange
-from guardrail_integrations.proxy.interfaces import Headers
+from guardrail_integrations.proxy.interfaces import Buffer, Headers
+from guardrail_integrations.proxy.receiving import SHORT, Received, length_of
 
 AHEAD = 16  # requests read ahead of the one that is being answered
 MAX_HEAD = 64 << 10  # bytes of a request line and headers
@@ -53,6 +54,7 @@ class Listener:
     clock: Clock = Clock()
     connections: set[Connection] = field(default_factory=set)
     settling: set[asyncio.Task[None]] = field(default_factory=set)  # whose client has left
+    received: Received = field(default_factory=Received)
     closing: bool = False
 
     def __call__(self) -> Connection:
@@ -79,8 +81,13 @@ class Listener:
             connection.abort()
 
 
-class Connection(asyncio.Protocol):
-    """A client's connection."""
+class Connection(asyncio.BufferedProtocol):
+    """A client's connection.
+
+    What comes is read into the one buffer that all connections share, and is taken out of it at
+    once. The parser is not asked about the bulk of a body of a known length: it has said where
+    that ends.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
@@ -95,6 +102,8 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: Headers = []
         self._head_bytes = 0
+        self._left = 0  # bytes of a body that are to come, where their number is known
+        self._past_parser = False  # they do not go through it
         self._in_head = False
         self._resumed = False
         self._held = False
@@ -145,10 +154,22 @@ class Connection(asyncio.Protocol):
                 self.full.set_result(None)
             self.full = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See asyncio."""
+        return self.listener.received.room(self._left if self._past_parser else 0)
+
+    def buffer_updated(self, count: int) -> None:
         """See asyncio."""
         if self._broken or self._deaf:
             return
+        data = self.listener.received.taken(count)
+        if self._past_parser:
+            self._last = self._loop.time()
+            self._body(data)
+        else:
+            self._parse(data)
+
+    def _parse(self, data: Buffer) -> None:
         now = self._last = self._loop.time()
         if not self._in_head and self._reading is None:
             self._since = now
@@ -159,7 +180,7 @@ class Connection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._without_upgrade(data[upgrade.args[0] :])
+            self._without_upgrade(bytes(data)[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
             inner = error.__context__
@@ -167,6 +188,19 @@ class Connection(asyncio.Protocol):
             return
         if self._in_head and self._reading is None and self._head_bytes > MAX_HEAD:
             self._refuse(431)
+        if self._left > SHORT:
+            self._past_parser = True
+            if self._reading is not None and not self._reading.wanted:
+                self._hold()
+
+    def _body(self, data: memoryview) -> None:
+        """A piece of a body that the parser does not see. What comes behind the body is read by
+        a parser that has seen nothing, which is where this one would be."""
+        self.on_body(data)
+        if not self._left:
+            self._past_parser = False
+            self.parser = httptools.HttpRequestParser(self)
+            self._complete()
 
     def eof_received(self) -> bool:
         """See asyncio."""
@@ -194,6 +228,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """See httptools."""
         self._in_head = False
+        self._head_bytes = 0  # what is behind it in the same piece is not counted
         if self._resumed:
             return
         exchange = Exchange(self, self._url, self._headers)
@@ -201,19 +236,26 @@ class Connection(asyncio.Protocol):
         if fault:
             raise _BadHead(fault)
         self._reading = exchange
+        # behind a request that is the last one, the parser refuses whatever comes
+        self._left = length_of(exchange.index) if exchange.keep_alive else 0
         self._waiting.append(exchange)
         self._next()
         if len(self._waiting) > AHEAD:
             self._hold()
 
-    def on_body(self, body: bytes) -> None:
+    def on_body(self, body: Buffer) -> None:
         """See httptools."""
+        self._left -= len(body)
         if self._reading is not None and self._lingers is None:
             self._reading.add(body)
 
     def on_message_complete(self) -> None:
         """See httptools."""
-        if self._reading is not None and (self._resumed or not self.parser.should_upgrade()):
+        if self._resumed or not self.parser.should_upgrade():
+            self._complete()
+
+    def _complete(self) -> None:
+        if self._reading is not None:
             self._resumed = False
             self._reading.end()
             self._reading = None
@@ -232,7 +274,7 @@ class Connection(asyncio.Protocol):
             if name.lower() in (b"content-length", b"transfer-encoding")
         ]
         self._resumed = True
-        self.data_received(b"POST / HTTP/1.1\r\nhost: -\r\n" + b"".join(framing) + b"\r\n" + rest)
+        self._parse(b"POST / HTTP/1.1\r\nhost: -\r\n" + b"".join(framing) + b"\r\n" + rest)
 
     # exchanges, one after the other
 

@@ -11,6 +11,23 @@ from guardrail import GuardrailError
 Buffer = bytes | bytearray | memoryview
 Headers = list[tuple[bytes, bytes]]  # as sent: order, case and repetitions are kept
 
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body in pieces. Those at the places `known` are base64 of pictures as they are
+    kept in memory, and a quote follows each."""
+
+    pieces: Sequence[bytes] = field(repr=False)
+    known: frozenset[int]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def whole(self) -> bytes:
+        """The body in one piece."""
+        return b"".join(self.pieces)
+
+
 UpstreamFault = Literal[
     "unreachable",  # no connection: name not found, refused, TLS failed
     "timeout",  # connected, but too slow to take the request, to begin or to go on answering

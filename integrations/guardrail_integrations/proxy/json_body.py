@@ -12,15 +12,17 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 import jiter
 
-from guardrail_integrations.proxy.interfaces import Buffer
+from guardrail_integrations.proxy.interfaces import Body, Buffer
 
 Path = tuple[str | int, ...]
 LONG = 2_048  # bytes from which a payload is taken out
 
+VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"')  # from the end of a key to its string
 _SECRET = f"\ue000{secrets.token_hex(12)}:"
 _TOKEN = re.compile(re.escape(_SECRET) + r"(\d+);")
 
@@ -45,12 +47,18 @@ Known = Callable[[bytes, int], bytes | None]
 
 @dataclass
 class JsonBody:
-    """A body and what it says. `root` has tokens where long payloads stand; see `text`."""
+    """A body, in pieces, and what it says. `root` has tokens where long payloads stand; see
+    `text`."""
 
-    raw: bytes = field(repr=False)
+    pieces: Sequence[bytes] = field(repr=False)
     root: Any = field(repr=False)
     _short: bytes = field(default=b"", repr=False)  # the body with tokens in place of payloads
     _cuts: Sequence[Cut] = ()
+
+    @cached_property
+    def raw(self) -> bytes:
+        """The body in one piece."""
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
     def text(self, value: str) -> str:
         """A string of the tree as it was written. Raises BadJson for a payload that is no text."""
@@ -101,20 +109,28 @@ class JsonBody:
         return place + moved
 
 
-def read_json(raw: bytes, marker: bytes = b";base64,", known: Known | None = None) -> JsonBody:
+def read_json(
+    raw: bytes | Body, marker: bytes = b";base64,", known: Known | None = None
+) -> JsonBody:
     """Read a body; payloads longer than LONG behind `marker` are taken out. `known` gives the one
     that begins at a place of it, if it has come before. Raises BadJson."""
     cuts: list[Cut] = []
-    short = raw
-    if len(raw) > LONG:
-        short = _without_payloads(raw, marker, cuts, known)
+    if isinstance(raw, Body):
+        around = _around_known(raw, marker, cuts)
+        if around is None:
+            return read_json(raw.whole(), marker, known)
+        pieces, short = raw.pieces, around
+    else:
+        pieces, short = (raw,), raw
+        if len(raw) > LONG:
+            short = _without_payloads(raw, marker, cuts, known)
     try:
         root = jiter.from_json(
             short, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys"
         )
     except ValueError:
         root = _read(short)
-    return JsonBody(raw, root, short if cuts else b"", cuts)
+    return JsonBody(pieces, root, short if cuts else b"", cuts)
 
 
 def _read(body: bytes) -> Any:
@@ -150,7 +166,7 @@ def _without_payloads(raw: bytes, marker: bytes, cuts: list[Cut], known: Known |
     while (found := raw.find(marker, at)) >= 0:
         start = found + len(marker)
         if marker.endswith(b'"'):  # the key's name: the value follows behind a colon
-            opening = _VALUE.match(raw, start)
+            opening = VALUE.match(raw, start)
             if opening is None:
                 at = start
                 continue
@@ -173,6 +189,38 @@ def _without_payloads(raw: bytes, marker: bytes, cuts: list[Cut], known: Known |
     return b"".join(pieces)
 
 
+def _around_known(body: Body, marker: bytes, cuts: list[Cut]) -> bytes | None:
+    """The same for a body whose known payloads are left out before. None where one of them is
+    not where a payload stands."""
+    texts: list[bytes] = []
+    places: dict[int, bytes] = {}
+    at = 0
+    for number, piece in enumerate(body.pieces):
+        if number in body.known:
+            places[at] = piece
+        else:
+            texts.append(piece)
+            at += len(piece)
+    left, found = set(places), list[Cut]()
+
+    def known(_: bytes, start: int) -> bytes | None:
+        if start not in left:
+            return None
+        left.remove(start)
+        return b""
+
+    short = _without_payloads(b"".join(texts), marker, found, known)
+    if left:
+        return None
+    moved = 0
+    for cut in found:
+        payload = None if cut.known is None else places[cut.start]
+        more = 0 if payload is None else len(payload)
+        cuts.append(Cut(cut.token_end, cut.start + moved, cut.end + moved + more, payload))
+        moved += more
+    return short
+
+
 def _is_payload(raw: bytes, start: int, end: int) -> bool:
     if end - start < LONG or raw.find(b"\\", start, end) >= 0:
         return False
@@ -186,7 +234,6 @@ def with_field(pieces: Sequence[Buffer], key: str, value: Any) -> list[Buffer]:
     return [first[:at], dumps(key) + b":" + dumps(value) + b",", first[at:], *pieces[1:]]
 
 
-_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"')
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SCALAR = re.compile(rb"[^\s,\]}]+")

@@ -107,6 +107,15 @@ class Pictures:
                 return recent
         return None
 
+    def like(self, text: bytearray, start: int) -> bytes | None:
+        """A recent picture whose base64 begins at a place of a text, as far as this has come."""
+        mark = bytes(text[start + MARK.start : start + MARK.stop])
+        for recent, _ in self._recent.get(mark, ()):
+            if text.startswith(memoryview(recent)[: len(text) - start], start):
+                self._recent.move_to_end(mark)
+                return recent
+        return None
+
     def _hold(self, payload: Buffer, seen: Seen) -> None:
         """Keep a picture that has come twice, as it stood in a body."""
         mark = bytes(payload[MARK])
