@@ -60,7 +60,7 @@ def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 async def test_metrics_count_what_happened() -> None:
     metrics, backlog = Metrics(), Backlog()
-    guard = Guard(BLOCKS, sinks=[metrics.record])
+    guard = Guard(BLOCKS, listeners=[metrics.call])
     async with scripted(says(chat_answer("fine"))) as upstream, httpx.AsyncClient() as client:
         server = serving(
             guard,
@@ -108,7 +108,7 @@ async def test_text_is_served_beside_pictures_and_metrics_show_how_full_it_is() 
     slow = Detector(Spec("slow", "1", ("bad",), reads=frozenset({"image"})), look)
     words = fixed_detector({"forbidden": 0.9}, name="words")
     metrics = Metrics()
-    guard = Guard(policy_of(rule(slow), rule(words)), sinks=[metrics.record], workers=2)
+    guard = Guard(policy_of(rule(slow), rule(words)), listeners=[metrics.call], workers=2)
     async with scripted(says(chat_answer("fine"))) as upstream, httpx.AsyncClient() as client:
         settings = replace(Settings.of(upstream.url), picture_calls=5)
         server = serving(guard, settings, endpoints={"/metrics": metrics.endpoint()})

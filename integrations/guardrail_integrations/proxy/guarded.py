@@ -108,7 +108,9 @@ class GuardedCall(AsyncCaller):
         handling.context = context
 
     def emit(self, call: Ended) -> None:
-        """See hosting.AsyncCaller. The record is handed on once the request has been handled."""
+        """See hosting.AsyncCaller. The call is told of once the request has been handled."""
+        if self.notes:
+            call.amend = partial(with_notes, notes=self.notes)
         self.handling.over = call
 
     async def run(self) -> None:
@@ -117,7 +119,6 @@ class GuardedCall(AsyncCaller):
         call = Call(Content(parts), self.context, self.found.parameters)
         runner = self.rules.guard.runner
         recorder = Recorder(self.rules.guard.plan, call, self.verdicts.append, runner.cache)
-        recorder.amend = partial(with_notes, notes=self.notes)
         steps = await begin(recorder, runner, self, self._end)
         if steps is not None:
             async for item in steps:
