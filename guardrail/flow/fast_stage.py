@@ -219,16 +219,15 @@ def fast_stage(
     if shape is None or not plan.policy.scope.covers(call.context):
         return None
     seen = FastStage(plan, stage, parts, shape)
+    if not parts:
+        return seen
     try:
         if not _passes(seen, shape, call, parts, cache):
             return None
     except Exception:  # the screening finds out which check failed
         return None
-    texts = [len(part.text) for part in parts if isinstance(part, Text)]
-    limits = plan.policy.limits
-    if sum(texts) > limits.max_text_chars or len(texts) > limits.max_texts:
-        return None
-    if len(parts) - len(texts) > limits.max_images:
+    chars = sum([len(part.text) for part in parts if isinstance(part, Text)])
+    if chars > plan.policy.limits.max_text_chars:
         return None
     seen.let_go()
     return seen

@@ -85,6 +85,7 @@ class Proxy:
         self.ready = True
         self.readiness = Readiness()
         self._route = lru_cache(MAX_ROUTES)(self._find_route)
+        self._context = lru_cache(MAX_ROUTES)(Context)
         self.pictures = Pictures()
 
     def reload(self, guard: Guard) -> None:
@@ -249,7 +250,7 @@ class Proxy:
         """Whose call it is, by its headers."""
         index = exchange.index
         if index.keys().isdisjoint(self.settings.whose):
-            return Context(exchange.path, model=model)
+            return self._context(exchange.path, model=model)
         tenant, user, session = [
             value.decode("utf-8", "replace")[:200] if (value := index.get(header)) else None
             for header in self.settings.whose

@@ -257,14 +257,12 @@ class GuardedCall(AsyncCaller):
     async def _whole(self, response: Response) -> bytes:
         """All of an answer."""
         limit = self.proxy.settings.max_answer
-        pieces: list[bytes] = []
-        size = 0
-        while piece := await response.read():
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit:
-                raise unreadable_answer("it is over the limit on its size")
-        raw = self.answer = b"".join(pieces)  # a single one is not copied
+        raw = response.whole()
+        if raw is None:
+            raw = await _gathered(response, limit)
+        if len(raw) > limit:
+            raise unreadable_answer("it is over the limit on its size")
+        self.answer = raw
         return raw
 
     def _read_answer(self, raw: bytes, encoding: bytes) -> Reply:
@@ -330,8 +328,18 @@ class GuardedCall(AsyncCaller):
             return []
         results = [note.result for note in self.notes]
         for verdict in self.verdicts:
-            results += verdict.rules
+            results += verdict.telling
         return verdict_headers(results, self.handling.over)
+
+
+async def _gathered(response: Response, limit: int) -> bytes:
+    """All of an answer, or as much of it as is over the limit."""
+    pieces: list[bytes] = []
+    size = 0
+    while size <= limit and (piece := await response.read()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
 
 
 def verdict_headers(results: list[RuleResult], ended: Ended | None) -> Headers:
