@@ -82,15 +82,12 @@ def _numbers(size: int, lengths: Sequence[int]) -> NDArray[np.int64]:
 def spans(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the windows of a text start and end: runs of sentences, then blocks; long sentences
     are cut."""
-    pieces = list(sentences(text))
-    if len(text) > BLOCK:
-        pieces = [
-            (at, min(at + BLOCK, end)) for start, end in pieces for at in range(start, end, BLOCK)
-        ]
-    first, last = np.array(pieces, np.int64).reshape(-1, 2).T
-    starts = [first[: max(0, len(first) - run + 1)] for run in RUNS]
-    ends = [last[run - 1 :] for run in RUNS]
-    if len(pieces) > max(RUNS):
+    cuts = [0]
+    for start, end in sentences(text):
+        cuts += (*range(start + BLOCK, end, BLOCK), end)
+    places = np.array(cuts, np.int64)
+    starts, ends = [places[:-run] for run in RUNS], [places[run:] for run in RUNS]
+    if len(places) > max(RUNS) + 1:
         blocks = np.arange(0, len(text), BLOCK)
         starts.append(blocks)
         ends.append(np.minimum(blocks + BLOCK, len(text)))
