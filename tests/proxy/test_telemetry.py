@@ -275,8 +275,27 @@ def test_any_traceparent_is_read_or_passed_over(raw: bytes) -> None:
         parent_of({b"traceparent": raw, b"tracestate": state})
 
 
-def access() -> Access:
-    return Access("GET", "/", 200, 0, 1)
+def access(ns: int = 1) -> Access:
+    return Access("GET", "/", 200, 0, ns)
+
+
+@given(st.lists(st.integers(0, 200 * 10**9) | st.sampled_from([10**6, 5 * 10**6, 10**9])))
+def test_times_come_to_their_buckets(spent: list[int]) -> None:
+    metrics = Metrics()
+    for ns in spent:
+        metrics.ended(access(ns))
+    metrics.flush()
+    found = samples(metrics.text().decode())
+    buckets = {
+        dict(labels)["le"]: value
+        for (name, labels), value in found.items()
+        if name == "guardrail_request_seconds_bucket"
+    }
+    assert len(buckets) == (17 if spent else 0)
+    for most, value in buckets.items():
+        assert value == sum(ns / 1e9 <= float(most) for ns in spent)
+    total = found.get(("guardrail_request_seconds_sum", frozenset({("path", "/")})), 0.0)
+    assert total == pytest.approx(sum(spent) / 1e9)
 
 
 class Stuck:
