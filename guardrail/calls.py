@@ -83,7 +83,7 @@ class _FunctionCall:
         self.typed = self._typed()
 
     def emit(self, call: Ended) -> None:
-        self.guard.emit(call.record, self.span)
+        self.guard.emit(call, self.span)
 
     def _typed(self) -> TypedAnswer | None:
         if self.options.output is None:

@@ -19,7 +19,7 @@ from guardrail.flow.order import Flow, screened_only
 from guardrail.flow.plan import Plan
 from guardrail.flow.pools import Pools
 from guardrail.flow.runner import Runner
-from guardrail.flow.steps import Ended
+from guardrail.flow.steps import Ended, Told
 from guardrail.policy import LIMITS_RULE, Policy, Rule
 from guardrail.rates import Rates
 from guardrail.record import Record, Sink
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from guardrail.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _log = logging.getLogger("guardrail")
-_UNDELIVERED = "a record was not delivered: %s"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Guard:
 
     `policy` is the name of a shipped policy, a path to a YAML file, a mapping of the same shape,
     or a Policy. A `sink` is called with the Record of every call; what it raises is logged by
-    type and goes no further. `cache` keeps results of checks; `digest_key` is the secret for its
+    type and goes no further; so for `listeners`, which are told of calls without a record being
+    made of them. `cache` keeps results of checks; `digest_key` is the secret for its
     keys when several processes share it. `workers` gives it so many threads of its own for checks
     of text, and as many for those of pictures; otherwise all guards share theirs. Safe to use from
     several threads and event loops at once.
@@ -79,6 +80,7 @@ class Guard:
         *,
         registry: Registry | None = None,
         sinks: Sequence[Sink] = (),
+        listeners: Sequence[Callable[[Told], None]] = (),
         cache: Cache | None = None,
         digest_key: bytes | None = None,
         workers: int | None = None,
@@ -90,7 +92,7 @@ class Guard:
 
             policy = load_policy(policy, registry=registry)
         self.policy = policy
-        self.sinks = tuple(sinks)
+        self.sinks, self.listeners = tuple(sinks), tuple(listeners)
         self.telemetry = Telemetry(tracer_provider, meter_provider)
         self.rates = Rates()
         self.plan = Plan(self.policy, Digester(digest_key))
@@ -268,27 +270,25 @@ class Guard:
         for load in self.plan.loading.values():
             load()
 
-    def emit(self, record: Record, span: Span | None) -> None:
-        """Hand a record to telemetry and the sinks; a call never fails for their sake."""
-        rates = self.rates.observe(self.policy, record)
+    def emit(self, call: Told, span: Span | None) -> None:
+        """Tell listeners, telemetry and sinks of a call; it never fails for their sake. Its record
+        is made for the latter two."""
+        rates = self.rates.observe(self.policy, call.looked_at) if self.policy.watched else ()
         for rate in rates:
             if rate.alert:
                 _log.warning(
                     "alert: rule %s hit %.1f%% of its last %d results, over %.1f%%",
                     *(rate.rule, 100 * rate.share, rate.count, 100 * rate.over),
                 )
-        try:
-            self.telemetry.finish(span, record, rates)
-        except Exception as error:
-            _log.warning(_UNDELIVERED, type(error).__name__)
+        for listener in self.listeners:
+            _deliver(listener, call)
+        if self.telemetry.takes(span):
+            _deliver(lambda record: self.telemetry.finish(span, record, rates), call.record)
         for sink in self.sinks:
-            try:
-                sink(record)
-            except Exception as error:
-                _log.warning(_UNDELIVERED, type(error).__name__)
+            _deliver(sink, call.record)
 
     def _emitting(self, span: Span | None) -> Callable[[Ended], None]:
-        return lambda call: self.emit(call.record, span)
+        return lambda call: self.emit(call, span)
 
     def _play(self, call: Call, stage: Stage, content: Content, thorough: bool) -> Screening:
         emit = self._emitting(self.telemetry.start(call))
@@ -332,6 +332,13 @@ class Guard:
             data = given.read_bytes() if isinstance(given, Path) else given
             parts += read_pdf(data, name=f"pdfs/{place}", limits=self.policy.limits)
         return replace(call, content=Content(tuple(parts)))
+
+
+def _deliver(sink: Callable[[T], object], told: T) -> None:
+    try:
+        sink(told)
+    except Exception as error:
+        _log.warning("a record was not delivered: %s", type(error).__name__)
 
 
 def _answer(output: Any, processor: Any) -> Content:

@@ -10,7 +10,7 @@ from guardrail.flow.drivers import OPENED, AsyncCaller, aplay
 from guardrail.flow.fast_path import begin
 from guardrail.flow.order import Outcome, screened_only
 from guardrail.flow.recorder import Recorder
-from guardrail.flow.steps import Ended, Release
+from guardrail.flow.steps import Ended, Release, Told
 from guardrail.flow.stream import Delta
 from guardrail.pdf import is_pdf, of_pictures, read_pdf
 from guardrail.policy import LIMITS_RULE, Mode
@@ -41,6 +41,7 @@ __all__ = [
     "StageRecord",
     "Status",
     "Text",
+    "Told",
     "Usage",
     "Verdict",
     "aplay",

@@ -6,10 +6,10 @@ import json
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from guardrail.content import Context, Image, Part, Usage
 from guardrail.detector import Stage
@@ -84,6 +84,38 @@ class StageRecord:
     parts: tuple[PartFacts, ...]
     checks: tuple[CheckRun, ...]
     verdict: Verdict
+
+
+class Look(Protocol):
+    """One look of a check at a part, or at all parts together."""
+
+    @property
+    def name(self) -> str:
+        """Of the check."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether a cache answered."""
+
+    @property
+    def ms(self) -> float:
+        """See CheckRun."""
+
+
+class LookedAt(Protocol):
+    """A stage as it was looked at: a StageRecord, or what one can be made of."""
+
+    @property
+    def stage(self) -> Stage:
+        """Which one."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The decision on it."""
+
+    @property
+    def checks(self) -> Sequence[Look]:
+        """What ran."""
 
 
 @dataclass(frozen=True)

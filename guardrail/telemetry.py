@@ -102,6 +102,14 @@ class Telemetry:
             return nullcontext()
         return _current(span)
 
+    def takes(self, span: Span | None) -> bool:
+        """Whether there may be anybody who wants to know of the record with this span."""
+        return span is not None or self._measures
+
+    @property
+    def _measures(self) -> bool:
+        return self._meter_provider is not None or "opentelemetry.metrics" in sys.modules
+
     def finish(self, span: Span | None, record: Record, rates: Sequence[Rate] = ()) -> None:
         """Write the stages and checks of the record below its span and end it."""
         if span is not None and span.is_recording():
@@ -112,7 +120,7 @@ class Telemetry:
                     span.add_event("guardrail.alert", {**_policy(record), **_rate(rate)})
         if span is not None:
             span.end(record.ended_ns)
-        if self._meter_provider is not None or "opentelemetry.metrics" in sys.modules:
+        if self._measures:
             _instruments(self._meter_provider).measure(record, rates)
 
     def _spans(self, span: Span, record: Record) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import cached_property
 
 from guardrail.content import Box
 
@@ -115,6 +116,11 @@ class Verdict:
     reason: str = ""
     message: str = ""
     ask_again: bool = False
+
+    @cached_property
+    def telling(self) -> tuple[RuleResult, ...]:
+        """The results of rules that act, or would if they were no shadow."""
+        return tuple([result for result in self.rules if result.action or result.would])
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -17,7 +17,7 @@ from guardrail.flow.known_parts import KnownPart, recall
 from guardrail.flow.locations import placed
 from guardrail.flow.plan import FastPath, Plan
 from guardrail.policy import Rule
-from guardrail.record import CheckRun, PartFacts, StageRecord, facts
+from guardrail.record import CheckRun, Look, PartFacts, StageRecord, facts
 from guardrail.verdict import Finding, Status
 
 # Characters of one stage that checks other than inline ones look at, and those that each such look
@@ -42,6 +42,16 @@ class Ran:
     ) -> None:
         self.detector, self.part, self.found, self.cached = detector, part, found, cached
         self.began, self.ended = began, ended
+
+    @property
+    def name(self) -> str:
+        """See Look."""
+        return self.detector.spec.name
+
+    @property
+    def ms(self) -> float:
+        """See Look."""
+        return (self.ended - self.began) / 1e6
 
     def run(self, stage: Stage) -> CheckRun:
         """The check as a record has it."""
@@ -79,13 +89,13 @@ class FastStage:
         "_results",
         "_runs",
         "_shape",
-        "_stage",
         "size",
+        "stage",
         "verdict",
     )
 
     def __init__(self, plan: Plan, stage: Stage, parts: Sequence[Part], shape: FastPath) -> None:
-        self._plan, self._stage, self._parts, self.size = plan, stage, parts, 0
+        self._plan, self.stage, self._parts, self.size = plan, stage, parts, 0
         self._kept: Sequence[Text | str] = ()  # the texts, and the names of parts that are known
         self._shape, self.verdict = shape, shape.verdict
         self._began = self._ended = time_ns()
@@ -97,7 +107,7 @@ class FastStage:
 
     def run(self, part: Text, rules: Sequence[Rule], cache: Cache | None) -> bool:
         """Whether checks are done with a text at once."""
-        view = View.of_text(self._stage, part)
+        view = View.of_text(self.stage, part)
         for rule in rules:
             detector = rule.detector
             if not detector.spec.inline:
@@ -114,7 +124,7 @@ class FastStage:
         """Whether a check that is no inline one is done with a text at once: where it has seen
         the like before, and where it is quick."""
         plan, detector = self._plan, rule.detector
-        key = plan.key("detector", plan.identity[rule.id], self._stage, (part,))
+        key = plan.key("detector", plan.identity[rule.id], self.stage, (part,))
         found = self._results.get(key)
         if found is None:
             found = cache.get(key) if cache is not None else None
@@ -143,7 +153,7 @@ class FastStage:
             if detector.spec.reads_beside and call.content.images:
                 return False
             parts = {part.name: part for part in self._parts if rule.sees(part)}
-            found = self._quick(detector, View(self._stage, tuple(parts.values()), call))
+            found = self._quick(detector, View(self.stage, tuple(parts.values()), call))
             if found is None:
                 return False
             began, self._ended = self._ended, time_ns()
@@ -155,7 +165,7 @@ class FastStage:
 
     def know(self, place: int, part: Part, cache: Cache) -> bool:
         """Whether a part is known, and none that repeats another, which share their checks."""
-        known = recall(self._plan, cache, self._stage, part)
+        known = recall(self._plan, cache, self.stage, part)
         if known is None or any(known is one for one in self._known.values()):
             return False
         self._known[place] = known
@@ -166,7 +176,7 @@ class FastStage:
         """Whether the stage passes with all that was found."""
         if not self._found:
             return True
-        verdict = self._plan.verdict_on(self._shape, self._stage, self._found)
+        verdict = self._plan.verdict_on(self._shape, self.stage, self._found)
         self.verdict = verdict or self.verdict
         return verdict is not None
 
@@ -181,9 +191,14 @@ class FastStage:
                 kept.append(part.name)
         self._kept, self._parts = kept, ()
 
+    @property
+    def checks(self) -> Sequence[Look]:
+        """See LookedAt."""
+        return self.record().checks if self._known else self._runs
+
     def record(self) -> StageRecord:
         """The stage as a record has it."""
-        runs = [ran.run(self._stage) for ran in self._runs]
+        runs = [ran.run(self.stage) for ran in self._runs]
         about: list[PartFacts] = []
         for place, kept in enumerate(self._kept):
             if isinstance(kept, Text):
@@ -193,7 +208,7 @@ class FastStage:
                 about.append(said)
                 runs += again
         times = (self._began, self._ended)
-        return StageRecord(self._stage, *times, tuple(about), tuple(runs), self.verdict)
+        return StageRecord(self.stage, *times, tuple(about), tuple(runs), self.verdict)
 
 
 def fast_stage(
@@ -204,16 +219,15 @@ def fast_stage(
     if shape is None or not plan.policy.scope.covers(call.context):
         return None
     seen = FastStage(plan, stage, parts, shape)
+    if not parts:
+        return seen
     try:
         if not _passes(seen, shape, call, parts, cache):
             return None
     except Exception:  # the screening finds out which check failed
         return None
-    texts = [len(part.text) for part in parts if isinstance(part, Text)]
-    limits = plan.policy.limits
-    if sum(texts) > limits.max_text_chars or len(texts) > limits.max_texts:
-        return None
-    if len(parts) - len(texts) > limits.max_images:
+    chars = sum([len(part.text) for part in parts if isinstance(part, Text)])
+    if chars > plan.policy.limits.max_text_chars:
         return None
     seen.let_go()
     return seen

@@ -18,7 +18,7 @@ from guardrail.flow.steps import Ask, Start, Step, Wait
 from guardrail.flow.stream import Delta
 from guardrail.harden import Hardened, harden
 from guardrail.policy import Failure, Mode
-from guardrail.record import Record, StageRecord, record_id
+from guardrail.record import LookedAt, Record, StageRecord, record_id
 from guardrail.verdict import Verdict
 
 LATER = 16_384  # characters that may be kept until the record is made
@@ -63,6 +63,16 @@ class Recorder:
         """The call is over; `error` is the type of what ended it. What it held is let go."""
         self.ended, self.error, self.call = time.time_ns(), error, _NO_CALL
         return self
+
+    @property
+    def looked_at(self) -> Sequence[LookedAt]:
+        """See Told."""
+        return self.stages if self.amend is None else self.record.stages
+
+    @property
+    def usage(self) -> Usage:
+        """See Told."""
+        return self.spent + self.heard.usage
 
     @property
     def record(self) -> Record:
@@ -185,7 +195,7 @@ class Recorder:
                 [one.record() if isinstance(one, FastStage) else one for one in self.stages]
             ),
             asks=tuple(self.asks),
-            usage=self.spent + heard.usage,
+            usage=self.usage,
             finish_reason=heard.finish_reason,
             response_model=heard.model,
             response_id=heard.response_id,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from guardrail.content import Part
+from guardrail.content import Part, Usage
 from guardrail.errors import NotRun, PictureError
 from guardrail.policy import Failure
-from guardrail.record import Record
+from guardrail.record import LookedAt, Record
 from guardrail.verdict import Status
 
 
@@ -98,16 +98,35 @@ class Release:
     pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
-class Ended(Protocol):
-    """A call that is over. Its record is made where it is first asked for; `amend` adds what the
-    call's host decided."""
+class Told(Protocol):
+    """What is told of a call that is over. Its record is made where it is first asked for; who
+    only counts calls need not ask for it."""
 
-    id: str
-    amend: Callable[[Record], Record] | None
+    @property
+    def id(self) -> str:
+        """The identity of the record."""
+
+    @property
+    def looked_at(self) -> Sequence[LookedAt]:
+        """The stages that were looked at."""
+
+    @property
+    def asks(self) -> Sequence[tuple[int, int]]:
+        """See Record."""
+
+    @property
+    def usage(self) -> Usage:
+        """See Record."""
 
     @property
     def record(self) -> Record:
         """The record of the call."""
+
+
+class Ended(Told, Protocol):
+    """A guarded call that is over; `amend` adds to its record what the call's host decided."""
+
+    amend: Callable[[Record], Record] | None
 
 
 @dataclass(slots=True)

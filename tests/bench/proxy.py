@@ -109,6 +109,13 @@ def chat_body(size: int, picture: bytes | None = None, *, numbered: bool = False
     return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
 
 
+def numbered(text: str, count: int) -> Iterator[str]:
+    """So many texts with a number in letters in place of NUMBER, as the load generator sends."""
+    letters = str.maketrans("0123456789", "abcdefghij")
+    for number in range(count):
+        yield text.replace(NUMBER.decode(), f"{number:010d}".translate(letters))
+
+
 @contextlib.contextmanager
 def guardrail(
     name: str, origin: str, policy: dict[str, Any] | str, core: int | None, *more: str
@@ -272,7 +279,8 @@ def texts(rounds: int, seconds: int) -> None:
     judge("requests/s at 16 to nginx's", rate / many["nginx"]["rate"], 0.2, least=True)
     if "LiteLLM" in many:
         judge("requests/s at 16 to LiteLLM's", rate / many["LiteLLM"]["rate"], 50, least=True)
-    bare = pages.bare_injection(json.loads(body)["messages"][0]["content"], encoder=False)
+    text = json.loads(body)["messages"][0]["content"]
+    bare = pages.bare_injection(list(numbered(text, 1_000)), encoder=False)
     allowed = added["patterns, secrets"] + bare
     judge(
         f"with injection to that + its bare {bare:.0f} us", added["and injection"] / allowed, 1.15

@@ -28,6 +28,7 @@ from guardrail.flow.runner import Runner
 from guardrail.flow.steps import Ended, Release
 from guardrail.flow.stream import Delta
 from guardrail.policy import Mode, Rule, Scope
+from guardrail.record import LookedAt
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
 from guardrail.verdict import Finding
 
@@ -137,9 +138,18 @@ async def whole_way(recorder: Recorder, runner: Runner, model: Model) -> list[An
     return [item async for item in arun(whole(recorder), runner, model, model.end)]
 
 
+def counted(stages: Sequence[LookedAt]) -> list[tuple[Any, ...]]:
+    """What who only counts calls takes from their stages."""
+    return [
+        (stage.stage, stage.verdict, sorted((c.name, c.cached, c.ms) for c in stage.checks))
+        for stage in stages
+    ]
+
+
 def told(recorder: Recorder) -> dict[str, Any]:
     """The record without its times and what the ways may differ in: the order of checks, and
     whether one of a known picture was looked up on its own."""
+    assert counted(recorder.looked_at) == counted(recorder.record.stages)
     record = recorder.record.to_dict()
     assert record["id"] == recorder.id
     for key in ("id", "ms", "started_ns"):

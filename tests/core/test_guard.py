@@ -26,6 +26,7 @@ from guardrail import (
     ReviewRequired,
     Status,
 )
+from guardrail.hosting import Told
 from guardrail.policy import OnError
 from guardrail.record import read_records
 from guardrail.testing import (
@@ -330,6 +331,19 @@ def test_a_sink_that_fails_harms_no_call(caplog: pytest.LogCaptureFixture) -> No
     assert len(records) == 1
     assert "OSError" in caplog.text
     assert "secrets" not in caplog.text
+
+
+def test_a_listener_is_told_of_calls_and_harms_none() -> None:
+    calls: list[Told] = []
+
+    def broken(call: Told) -> None:
+        raise OSError("disk of secrets")
+
+    guard = Guard(BLOCKING, listeners=[broken, calls.append])
+    ids = [guard.screen(text).record.id for text in ("one", "bad two")]
+    assert [call.id for call in calls] == ids
+    actions = [stage.verdict.action for call in calls for stage in call.looked_at]
+    assert actions == [Action.ALLOW, Action.BLOCK]
 
 
 def test_records_are_written_as_lines(tmp_path: Any) -> None:

@@ -71,7 +71,7 @@ def test_a_check_that_did_not_run_is_no_result() -> None:
     records = CapturedRecords()
     guard = Guard(policy, sinks=[records])
     guard.check("bad")
-    assert guard.rates.observe(policy, records.last) == []
+    assert guard.rates.observe(policy, records.last.stages) == []
 
 
 def test_scores_and_alerts_are_in_the_trace() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -67,6 +69,61 @@ def test_grams_stand_inside_the_text(text: str) -> None:
     assert ((buckets >= 0) & (buckets < 1 << BITS)).all()
 
 
+@settings(max_examples=200, deadline=None)
+@given(any_text | st.text("ab .\n\u00e9\u3002\u200b", max_size=40))
+def test_grams_are_those_that_the_weights_were_learnt_for(text: str) -> None:
+    places, buckets = grams(code_points(text))
+    found = sorted(zip(places.tolist(), buckets.tolist(), strict=True))
+    assert found == sorted(_grams_one_by_one(text))
+
+
+def _grams_one_by_one(text: str) -> Iterator[tuple[int, int]]:
+    """Place and bucket of every gram, by the definition."""
+    codes = [max(32, ord(char)) for char in text]
+    for length in (3, 4, 5):
+        for at in range(len(codes) - length + 1):
+            yield at, _bucket(_polynomial(codes[at : at + length]) * BASE, length)
+    letters = "".join("a" if is_letter else " " for is_letter in map(_is_letter, codes))
+    words = [(word.start(), word.end()) for word in re.finditer("a+", letters)]
+    for length in (1, 2, 3):
+        for first in range(len(words) - length + 1):
+            value = 0
+            for start, end in words[first : first + length]:
+                value = value * MIX + _polynomial(codes[start:end])
+            yield words[first][0], _bucket(value, 16 + length)
+
+
+BASE, MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
+
+
+def _polynomial(codes: list[int]) -> int:
+    return sum((code + 1) * pow(BASE, place, 1 << 64) for place, code in enumerate(codes))
+
+
+def _bucket(value: int, salt: int) -> int:
+    value %= 1 << 64
+    return (value ^ (value >> 29) ^ salt) * MIX % (1 << 64) >> (64 - BITS)
+
+
+def _is_letter(code: int) -> bool:
+    if code < 128:
+        return chr(code).isalnum()
+    return not (0x2000 <= code < 0x2070 or 0x3000 <= code < 0x3030 or 0xFF00 <= code < 0xFF10)
+
+
+@settings(max_examples=100, deadline=None)
+@given(any_text | st.text("ab .\n", max_size=80))
+def test_a_window_adds_up_the_grams_that_start_in_it(text: str) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.integers(-127, 127, (2, 1 << BITS)).astype(np.int8)
+    windows = Linear(table, 0.01, (0.5, -0.5)).windows(text, typed=True)
+    places, buckets = grams(code_points(text))
+    for start, end, logit in zip(windows.starts, windows.ends, windows.logits, strict=True):
+        inside = buckets[(places >= start) & (places < end)]
+        size = np.sqrt(max(1, len(inside)))
+        assert logit == int(table[0][inside].sum(dtype=np.int64)) * 0.01 / size + 0.5
+
+
 def test_grams_do_not_depend_on_where_they_stand() -> None:
     alone = set(grams(code_points("ignore all"))[1])
     assert alone <= set(grams(code_points("please ignore all of it"))[1])
@@ -85,4 +142,5 @@ def test_a_window_is_scored_as_if_it_stood_alone() -> None:
 
 
 def test_long_sentences_are_cut() -> None:
-    assert max(end - start for start, end in spans("a" * 30_000)) <= 12_000
+    starts, ends = spans("a" * 30_000)
+    assert (ends - starts).max() <= 12_000

@@ -60,7 +60,7 @@ def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 async def test_metrics_count_what_happened() -> None:
     metrics, backlog = Metrics(), Backlog()
-    guard = Guard(BLOCKS, sinks=[metrics.record])
+    guard = Guard(BLOCKS, listeners=[metrics.call])
     async with scripted(says(chat_answer("fine"))) as upstream, httpx.AsyncClient() as client:
         server = serving(
             guard,
@@ -108,7 +108,7 @@ async def test_text_is_served_beside_pictures_and_metrics_show_how_full_it_is() 
     slow = Detector(Spec("slow", "1", ("bad",), reads=frozenset({"image"})), look)
     words = fixed_detector({"forbidden": 0.9}, name="words")
     metrics = Metrics()
-    guard = Guard(policy_of(rule(slow), rule(words)), sinks=[metrics.record], workers=2)
+    guard = Guard(policy_of(rule(slow), rule(words)), listeners=[metrics.call], workers=2)
     async with scripted(says(chat_answer("fine"))) as upstream, httpx.AsyncClient() as client:
         settings = replace(Settings.of(upstream.url), picture_calls=5)
         server = serving(guard, settings, endpoints={"/metrics": metrics.endpoint()})
@@ -275,8 +275,27 @@ def test_any_traceparent_is_read_or_passed_over(raw: bytes) -> None:
         parent_of({b"traceparent": raw, b"tracestate": state})
 
 
-def access() -> Access:
-    return Access("GET", "/", 200, 0, 1)
+def access(ns: int = 1) -> Access:
+    return Access("GET", "/", 200, 0, ns)
+
+
+@given(st.lists(st.integers(0, 200 * 10**9) | st.sampled_from([10**6, 5 * 10**6, 10**9])))
+def test_times_come_to_their_buckets(spent: list[int]) -> None:
+    metrics = Metrics()
+    for ns in spent:
+        metrics.ended(access(ns))
+    metrics.flush()
+    found = samples(metrics.text().decode())
+    buckets = {
+        dict(labels)["le"]: value
+        for (name, labels), value in found.items()
+        if name == "guardrail_request_seconds_bucket"
+    }
+    assert len(buckets) == (17 if spent else 0)
+    for most, value in buckets.items():
+        assert value == sum(ns / 1e9 <= float(most) for ns in spent)
+    total = found.get(("guardrail_request_seconds_sum", frozenset({("path", "/")})), 0.0)
+    assert total == pytest.approx(sum(spent) / 1e9)
 
 
 class Stuck:

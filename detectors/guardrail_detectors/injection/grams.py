@@ -7,6 +7,7 @@ any window of the text is one subtraction of running sums.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,70 +19,88 @@ WORDS = (1, 2, 3)  # lengths of word grams
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2**64
 _INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
+_ONE, _SHIFT, _REST = np.uint64(1), np.uint64(29), np.uint64(64 - BITS)
+_CHAR_SALTS = np.array([[length] for length in CHARS], np.uint64)
+_WORD_SALTS = np.array([[16 + length] for length in WORDS], np.uint64)
 
+Codes = NDArray[np.unsignedinteger[Any]]
+Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
 Buckets = NDArray[np.int64]
 
 
-def code_points(text: str) -> NDArray[np.uint32]:
+class Hashed(NamedTuple):
+    """The buckets of all grams of a text, with a row for each length.
+
+    A row of `chars` has a column for each character and one of `words` for each word, whose
+    characters begin at `starts`. As many columns at the end of a row as its grams are longer than
+    one stand for none.
+    """
+
+    chars: Buckets
+    starts: Places
+    words: Buckets
+
+
+def code_points(text: str) -> Codes:
     """A text as numbers; white space of all kinds is one number."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return np.where(codes <= 32, np.uint32(32), codes)
+    if text.isascii():
+        return np.maximum(np.frombuffer(text.encode("ascii"), np.uint8), 32)
+    return np.maximum(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), 32)
 
 
-def grams(codes: NDArray[np.uint32]) -> tuple[Places, Buckets]:
+def grams(codes: Codes) -> tuple[Places, Buckets]:
     """Start and bucket of every gram."""
-    places, found = words(codes)
-    every = chars(codes)
+    chars, starts, words = hashed(codes)
+    rows = [(starts, row, length) for row, length in zip(words, WORDS, strict=True)]
+    every = np.arange(len(codes))
+    rows += [(every, row, length) for row, length in zip(chars, CHARS, strict=True)]
+    counts = [max(0, len(row) - length + 1) for _, row, length in rows]
     return (
-        np.concatenate([places, *(np.arange(len(buckets)) for buckets in every)]),
-        np.concatenate([found, *every]),
+        np.concatenate([at[:count] for (at, _, _), count in zip(rows, counts, strict=True)]),
+        np.concatenate([row[:count] for (_, row, _), count in zip(rows, counts, strict=True)]),
     )
 
 
-def chars(codes: NDArray[np.uint32]) -> list[Buckets]:
-    """The buckets of the grams of characters, by their length; one starts at each character."""
-    with np.errstate(over="ignore"):
-        wide = codes.astype(np.uint64) + np.uint64(1)
-        powers, _ = _tables(max(CHARS))
-        found = []
-        rolling = np.zeros(len(wide), np.uint64)
-        for length in range(1, min(max(CHARS), len(wide)) + 1):
-            rolling = rolling[: len(wide) - length + 1] + wide[length - 1 :] * powers[length]
-            if length in CHARS:
-                found.append(_bucket(rolling, length))
-    return found
+def hashed(codes: Codes) -> Hashed:
+    """All grams of a text. Hashes are polynomials modulo 2**64, so that one of any stretch follows
+    from two running sums."""
+    size = len(codes)
+    powers, inverses, lifted = _tables(size + 1)
+    running = np.zeros(size + 1 + max(CHARS), np.uint64)
+    np.cumsum((codes.astype(np.uint64) + _ONE) * powers[:size], out=running[1 : size + 1])
+
+    starts, ends = _words(codes)
+    count = len(starts)
+    hashes = np.zeros(len(CHARS) * size + len(WORDS) * count, np.uint64)
+    chars = hashes[: len(CHARS) * size].reshape(len(CHARS), size)
+    words = hashes[len(CHARS) * size :].reshape(len(WORDS), count)
+    for row, length in zip(chars, CHARS, strict=True):
+        np.subtract(running[length : length + size], running[:size], out=row)
+    chars *= lifted[:size]
+    word = words[0] = (running[ends] - running[starts]) * inverses[starts]
+    for more in range(1, min(len(WORDS), count)):
+        words[more, :-more] = words[more - 1, :-more] * _MIX + word[more:]
+
+    hashes ^= hashes >> _SHIFT
+    chars ^= _CHAR_SALTS
+    words ^= _WORD_SALTS
+    hashes *= _MIX
+    hashes >>= _REST
+    return Hashed(chars.view(np.int64), starts, words.view(np.int64))
 
 
-def words(codes: NDArray[np.uint32]) -> tuple[Places, Buckets]:
-    """Start and bucket of every gram of words."""
-    with np.errstate(over="ignore"):
-        return _words(codes, codes.astype(np.uint64) + np.uint64(1))
-
-
-def _words(codes: NDArray[np.uint32], wide: NDArray[np.uint64]) -> tuple[Places, Buckets]:
+def _words(codes: Codes) -> tuple[Places, Places]:
+    """Where words start and end."""
     inside = np.zeros(len(codes) + 2, bool)
     inside[1:-1] = _is_letter(codes)
     edges = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, ends = edges[::2], edges[1::2]
-    powers, inverses = _tables(len(wide) + 1)
-    running = np.concatenate([[np.uint64(0)], np.cumsum(wide * powers[: len(wide)])])
-    word = (running[ends] - running[starts]) * inverses[starts]
-    places, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    rolling = np.zeros(len(word), np.uint64)
-    for length in range(1, max(WORDS) + 1):
-        if length > len(word):
-            break
-        rolling = rolling[: len(word) - length + 1] * _MIX + word[length - 1 :]
-        if length in WORDS:
-            places.append(starts[: len(rolling)])
-            found.append(_bucket(rolling, 16 + length))
-    return np.concatenate(places), np.concatenate(found)
+    return edges[::2], edges[1::2]
 
 
-def _is_letter(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+def _is_letter(codes: Codes) -> NDArray[np.bool_]:
     """Letters and digits; outside ASCII, all but the blocks of punctuation."""
-    if not len(codes) or codes.max() < 128:
+    if codes.dtype == np.uint8:
         return _ASCII[codes]
     small = _ASCII[np.minimum(codes, 127)]
     beyond = ((codes >= 0x2000) & (codes < 0x2070)) | ((codes >= 0x3000) & (codes < 0x3030))
@@ -92,19 +111,13 @@ _ASCII = np.array([chr(code).isalnum() for code in range(128)])
 
 
 @lru_cache(maxsize=4)
-def _powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    with np.errstate(over="ignore"):
-        ones = np.ones(1, np.uint64)
-        up = np.cumprod(np.full(count - 1, _BASE))
-        down = np.cumprod(np.full(count - 1, _INVERSE))
-    return np.concatenate([ones, up]), np.concatenate([ones, down])
+def _powers(count: int) -> tuple[Hashes, Hashes, Hashes]:
+    up, down = np.full(count, _BASE), np.full(count, _INVERSE)
+    up[0] = down[0] = _ONE
+    up, down = np.cumprod(up), np.cumprod(down)
+    return up, down, down * _BASE
 
 
-def _tables(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Powers of the base and of its inverse, at least `count` of them."""
+def _tables(count: int) -> tuple[Hashes, Hashes, Hashes]:
+    """Powers of the base, of its inverse, and these times the base; at least `count` of each."""
     return _powers(max(1024, 1 << (count - 1).bit_length()))
-
-
-def _bucket(hashes: NDArray[np.uint64], salt: int) -> Buckets:
-    mixed = (hashes ^ (hashes >> np.uint64(29)) ^ np.uint64(salt)) * _MIX
-    return (mixed >> np.uint64(64 - BITS)).astype(np.int64)

@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from guardrail_detectors.injection.grams import BITS, chars, code_points, words
+from guardrail_detectors.injection.grams import BITS, CHARS, WORDS, code_points, hashed
 from guardrail_detectors.injection.pieces import sentences
 
 RUNS = (1, 2, 3)  # sentences of a window
@@ -38,8 +38,7 @@ class Linear:
 
     def windows(self, text: str, typed: bool) -> Windows:
         """Every run of one to three sentences, and the text as a whole in blocks."""
-        bounds = spans(text)
-        starts, ends = (np.array([b[i] for b in bounds], np.int64) for i in (0, 1))
+        starts, ends = spans(text)
         logits = self.sums(text, starts, ends, typed)
         return Windows(starts, ends, logits)
 
@@ -47,33 +46,52 @@ class Linear:
         self, text: str, starts: NDArray[np.int64], ends: NDArray[np.int64], typed: bool
     ) -> Floats:
         """The logits of windows of a text."""
-        codes = code_points(text)
         table = self.tables[0 if typed else 1]
-        places, buckets = words(codes)
-        total = np.bincount(places + 1, table[buckets], len(codes) + 1)
-        count = np.bincount(places + 1, None, len(codes) + 1)
-        for buckets in chars(codes):
-            total[1 : len(buckets) + 1] += table[buckets]
-            count[1 : len(buckets) + 1] += 1
-        total, count = total.cumsum(), count.cumsum()
-        size = np.maximum(1, count[ends] - count[starts])
-        sums: Floats = (total[ends] - total[starts]) * self.scale / np.sqrt(size)
-        return sums + self.bias[0 if typed else 1]
+        found = hashed(code_points(text))
+        size, words = found.chars.shape[1], found.starts + 1
+        sums = np.zeros((2, size + 1), np.int64)
+        weight, number = sums
+        _weights(table, found.chars, CHARS).sum(axis=0, out=weight[1:])
+        number[1:] = _numbers(size, CHARS)
+        weight[words] += _weights(table, found.words, WORDS).sum(axis=0)
+        number[words] += _numbers(len(words), WORDS)
+        np.cumsum(sums, axis=1, out=sums)
+        weight, number = sums.take(ends, 1) - sums.take(starts, 1)
+        logits: Floats = weight * self.scale / np.sqrt(np.maximum(1, number))
+        return logits + self.bias[0 if typed else 1]
 
 
-def spans(text: str) -> list[tuple[int, int]]:
-    """The windows of a text: runs of sentences, then blocks; long sentences are cut."""
-    pieces: Sequence[tuple[int, int]] = [
-        (at, min(at + BLOCK, end))
-        for start, end in sentences(text)
-        for at in range(start, end, BLOCK)
-    ]
-    found = [
-        (pieces[i][0], pieces[i + run - 1][1]) for run in RUNS for i in range(len(pieces) - run + 1)
-    ]
-    if len(pieces) > max(RUNS):
-        found += [(at, min(at + BLOCK, len(text))) for at in range(0, len(text), BLOCK)]
-    return found
+def _weights(
+    table: NDArray[np.int8], buckets: NDArray[np.int64], lengths: Sequence[int]
+) -> NDArray[np.int8]:
+    """The weight of each gram, 0 where there is none."""
+    weights = table.take(buckets)
+    for row, length in zip(weights, lengths, strict=True):
+        row[max(0, len(row) - length + 1) :] = 0
+    return weights
+
+
+def _numbers(size: int, lengths: Sequence[int]) -> NDArray[np.int64]:
+    """How many grams start in each of so many columns."""
+    numbers = np.full(size, len(lengths), np.int64)
+    for last in range(1, min(max(lengths), size + 1)):
+        numbers[-last] = sum([length <= last for length in lengths])
+    return numbers
+
+
+def spans(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the windows of a text start and end: runs of sentences, then blocks; long sentences
+    are cut."""
+    cuts = [0]
+    for start, end in sentences(text):
+        cuts += (*range(start + BLOCK, end, BLOCK), end)
+    places = np.array(cuts, np.int64)
+    starts, ends = [places[:-run] for run in RUNS], [places[run:] for run in RUNS]
+    if len(places) > max(RUNS) + 1:
+        blocks = np.arange(0, len(text), BLOCK)
+        starts.append(blocks)
+        ends.append(np.minimum(blocks + BLOCK, len(text)))
+    return np.concatenate(starts), np.concatenate(ends)
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 SPACE = "\u2581"  # SentencePiece's mark for the start of a word
@@ -73,9 +74,9 @@ class Pieces:
         return ids[::-1]
 
     def _pieces_of(self, sentence: str) -> list[int]:
-        words, known = sentence.split(), self._known
+        words = sentence.split()
         try:
-            return [piece for word in words for piece in known[word]]
+            return list(chain.from_iterable(map(self._known.__getitem__, words)))
         except KeyError:
             if any(len(word) > LONGEST_WORD for word in words):
                 words = _WORD.findall(sentence)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from guardrail_detectors.injection.encoder import (
     LIMIT,
@@ -18,7 +19,7 @@ from guardrail_detectors.injection.encoder import (
     load_pieces,
 )
 from guardrail_detectors.injection.judge import Evidence, load_judge
-from guardrail_detectors.injection.linear import Linear, load_linear
+from guardrail_detectors.injection.linear import Linear, Windows, load_linear
 from guardrail_detectors.injection.pieces import Chunk, sentences
 from guardrail_detectors.injection.readings import Reading, readings
 from guardrail_detectors.injection.signals import load_signals
@@ -136,6 +137,14 @@ def _judged(found: Iterable[Candidate], source: str) -> list[tuple[Candidate, fl
     return sorted(scored, key=lambda pair: -pair[1])
 
 
+def _twice_the_middles(windows: Windows, reading: Reading) -> NDArray[np.int64]:
+    """Of windows, in the original: there places of both texts of a reading are compared."""
+    if reading.text.spans is None:
+        return windows.starts + windows.ends
+    pairs = zip(windows.starts.tolist(), windows.ends.tolist(), strict=True)
+    return np.array([sum(reading.text.span(start, end)) for start, end in pairs])
+
+
 def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Candidate]:
     text, cased = reading.text.text, reading.cased or reading.text
     chunks = list(load_pieces().chunks(cased.text, LIMIT))
@@ -147,20 +156,16 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
         if not found:
             return
     windows = linear_model.windows(text, typed)
-    # Both texts stand for the same original, so places are compared there.
-    places = list(zip(windows.starts.tolist(), windows.ends.tolist(), strict=True))
-    if reading.text.spans is None:
-        twice = windows.starts + windows.ends
-    else:
-        places = [reading.text.span(start, end) for start, end in places]
-        twice = np.array(places).sum(axis=1)
     bounds = [cased.span(chunk.start, chunk.end) for chunk in chunks]
     marks = [(reading.text.span(s, e), score) for s, e, score in found]
-    whole, every = len(bounds) == 1 or reading.decoded, np.arange(len(places))
+    whole = len(bounds) == 1 or reading.decoded
+    twice = None if whole else _twice_the_middles(windows, reading)
     place = UNREADABLE if reading.unreadable else TYPED if typed else TOOL
     for chunk, (start, end) in zip(chunks, bounds, strict=True):
-        inside = every if whole else np.flatnonzero((twice >= 2 * start) & (twice <= 2 * end))
-        logits = windows.logits[inside]
+        inside, logits = None, windows.logits
+        if twice is not None:
+            inside = np.flatnonzero((twice >= 2 * start) & (twice <= 2 * end))
+            logits = logits[inside]
         near = [m for m in marks if whole or (m[0][0] < end and m[0][1] > start)]
         span = (start, end)
         strongest = max(near, key=lambda mark: mark[1], default=None)
@@ -169,7 +174,8 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
         if strongest is not None and strongest[1] >= 0.3:
             span = strongest[0]
         elif len(logits) and not reading.decoded:
-            span = places[inside[best]]
+            at = best if inside is None else inside[best]
+            span = reading.text.span(int(windows.starts[at]), int(windows.ends[at]))
         yield Candidate(
             chunk,
             span,

@@ -42,6 +42,17 @@ class Answer:
         self._waiter: asyncio.Future[None] | None = None
         self._fault: tuple[UpstreamFault, str] | None = None  # no error: it would lead back here
 
+    def whole(self) -> bytes | None:
+        """See interfaces.Response."""
+        return self._take() if self.ended else None
+
+    def _take(self) -> bytes:
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._size = 0
+        return data
+
     async def read(self) -> bytes:
         """See interfaces.Response."""
         while not self._pieces:
@@ -50,10 +61,7 @@ class Answer:
             if self.ended:
                 return b""
             await self._news()
-        pieces = self._pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._size = 0
+        data = self._take()
         if not self.ended:
             self._connection.resume()
         return data

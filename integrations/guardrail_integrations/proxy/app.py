@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from guardrail import ContentError, Context, Guard
-from guardrail.hosting import LIMITS_RULE, Call, Content, Mode, Record, Stage
+from guardrail.hosting import LIMITS_RULE, Call, Content, Mode, Stage, Told
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange
@@ -30,7 +30,13 @@ from guardrail_integrations.proxy.interfaces import (
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
 from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.prepare import prepare
-from guardrail_integrations.proxy.proxy_rules import MALFORMED, Note, named, refused_record
+from guardrail_integrations.proxy.proxy_rules import (
+    MALFORMED,
+    Note,
+    RefusedCall,
+    named,
+    refused_record,
+)
 from guardrail_integrations.proxy.readiness import Readiness
 from guardrail_integrations.proxy.refusals import Refused, refused
 from guardrail_integrations.proxy.settings import Settings
@@ -81,6 +87,7 @@ class Proxy:
         self.ready = True
         self.readiness = Readiness()
         self._route = lru_cache(MAX_ROUTES)(self._find_route)
+        self._context = lru_cache(MAX_ROUTES)(Context)
         self.pictures = Pictures()
 
     def reload(self, guard: Guard) -> None:
@@ -262,7 +269,7 @@ class Proxy:
         """Whose call it is, by its headers."""
         index = exchange.index
         if index.keys().isdisjoint(self.settings.whose):
-            return Context(exchange.path, model=model)
+            return self._context(exchange.path, model=model)
         tenant, user, session = [
             value.decode("utf-8", "replace")[:200] if (value := index.get(header)) else None
             for header in self.settings.whose
@@ -313,9 +320,9 @@ class Proxy:
             self.backlog.put(partial(self._tell, handling))
 
     def _tell(self, handling: Handling) -> None:
-        """Hand on the record of a request, and tell the observers of it."""
+        """Tell of a guarded call, and tell the observers of the request."""
         exchange, surface, context = handling.exchange, handling.surface, handling.context
-        record = self._record(handling)
+        call = self._tell_of_call(handling)
         if not self.observers:
             return
         known = surface is not None or exchange.path in self.endpoints
@@ -328,25 +335,22 @@ class Proxy:
             bytes_in=exchange.size,
             bytes_out=exchange.bytes_out,
             streamed=handling.streams,
-            action=""
-            if record is None
-            else str(max((s.verdict.action for s in record.stages), default="")),
-            record="" if record is None else record.id,
+            action="" if call is None else _strictest(call),
+            record="" if call is None else call.id,
             code=handling.code,
-            upstream_ns=0 if record is None else sum(end - start for start, end in record.asks),
+            upstream_ns=0 if call is None else sum([end - start for start, end in call.asks]),
             route=handling.route,
             tenant="" if context is None else context.tenant or "",
         )
         for observer in self.observers:
             observer.ended(access)
 
-    def _record(self, handling: Handling) -> Record | None:
-        """Deliver the record of a guarded call, or of one that was refused, or passed on, before
-        it was looked at."""
+    def _tell_of_call(self, handling: Handling) -> Told | None:
+        """Tell of a guarded call, or of one that was refused, or passed on, before it was looked
+        at."""
         guard, refusal, span = handling.guard, handling.refusal, handling.span
-        if refusal is None:
-            record = None if handling.over is None else handling.over.record
-        else:
+        call: Told | None = handling.over
+        if refusal is not None:
             context = handling.context
             if context is None:
                 context = self.context(handling.exchange, None)
@@ -354,7 +358,11 @@ class Proxy:
                     parent = parent_of(handling.exchange.index)
                     span = guard.telemetry.start(Call(Content(), context), parent)
             times = (handling.started_ns, handling.ended_ns)
-            record = refused_record(guard.policy, context, refusal, *times)
-        if record is not None:
-            guard.emit(record, span)
-        return record
+            call = RefusedCall(refused_record(guard.policy, context, refusal, *times))
+        if call is not None:
+            guard.emit(call, span)
+        return call
+
+
+def _strictest(call: Told) -> str:
+    return str(max([stage.verdict.action for stage in call.looked_at], default=""))

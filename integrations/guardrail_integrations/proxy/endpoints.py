@@ -134,7 +134,7 @@ async def _judged(
 
     def emit(ended: Ended) -> None:
         ended.amend = lambda record: with_notes(record, notes)
-        guard.emit(ended.record, span)
+        guard.emit(ended, span)
 
     flow = screened_only(guard.plan, call, stage, content, guard.runner.cache, thorough=True)
     outcome = await aplay(flow, guard.runner, emit)

@@ -66,10 +66,10 @@ def streaming_request(exchange: Exchange, target: Target, limit: int) -> Request
 async def pass_back(exchange: Exchange, response: Response, extra: Headers) -> None:
     """The answer to the client as it comes, read no faster than the client takes it."""
     headers = end_to_end(response.headers) + extra
-    piece = await response.read()
+    whole = response.whole()
+    piece = await response.read() if whole is None else whole
     if response.ended and len(piece) < 262_144:
-        rest = await response.read()
-        exchange.answer(response.status, headers, piece + rest, reason=response.reason)
+        exchange.answer(response.status, headers, piece, reason=response.reason)
         return
     exchange.start(response.status, headers, reason=response.reason)
     if not exchange.give(piece):

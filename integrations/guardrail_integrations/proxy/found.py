@@ -16,6 +16,7 @@ from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
 from guardrail_integrations.proxy.pictures import Pictures, decoded
 
 MAX_DEPTH = 100
+_NO_USAGE = Usage()
 
 _MEDIA: Mapping[str, Literal["picture", "audio", "video"]] = {
     "image_url": "picture",
@@ -94,7 +95,7 @@ class Found:
         self.model: str | None = None
         self.stream = False
         self.parameters: dict[str, Any] = {}
-        self.usage = Usage()
+        self.usage = _NO_USAGE
         self.finish_reason: str | None = None
         self.response_id: str | None = None
 
@@ -105,7 +106,7 @@ class Found:
         elif value:
             name = name_of(path)
             self.paths[name] = path
-            self.parts.append(Text(self.body.text(value), name, role, source))
+            self.parts.append(Text.of(self.body.text(value), name, role, source))
 
     def rest(self, value: Any, path: Path, role: Role = "user", source: str = "typed") -> None:
         """Whatever no surface knows: each string in it is text, each data URL a picture, since an

@@ -108,7 +108,9 @@ class GuardedCall(AsyncCaller):
         handling.context = context
 
     def emit(self, call: Ended) -> None:
-        """See hosting.AsyncCaller. The record is handed on once the request has been handled."""
+        """See hosting.AsyncCaller. The call is told of once the request has been handled."""
+        if self.notes:
+            call.amend = partial(with_notes, notes=self.notes)
         self.handling.over = call
 
     async def run(self) -> None:
@@ -117,7 +119,6 @@ class GuardedCall(AsyncCaller):
         call = Call(Content(parts), self.context, self.found.parameters)
         runner = self.rules.guard.runner
         recorder = Recorder(self.rules.guard.plan, call, self.verdicts.append, runner.cache)
-        recorder.amend = partial(with_notes, notes=self.notes)
         steps = await begin(recorder, runner, self, self._end)
         if steps is not None:
             async for item in steps:
@@ -256,14 +257,12 @@ class GuardedCall(AsyncCaller):
     async def _whole(self, response: Response) -> bytes:
         """All of an answer."""
         limit = self.proxy.settings.max_answer
-        pieces: list[bytes] = []
-        size = 0
-        while piece := await response.read():
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit:
-                raise unreadable_answer("it is over the limit on its size")
-        raw = self.answer = b"".join(pieces)  # a single one is not copied
+        raw = response.whole()
+        if raw is None:
+            raw = await _gathered(response, limit)
+        if len(raw) > limit:
+            raise unreadable_answer("it is over the limit on its size")
+        self.answer = raw
         return raw
 
     def _read_answer(self, raw: bytes, encoding: bytes) -> Reply:
@@ -329,8 +328,18 @@ class GuardedCall(AsyncCaller):
             return []
         results = [note.result for note in self.notes]
         for verdict in self.verdicts:
-            results += verdict.rules
+            results += verdict.telling
         return verdict_headers(results, self.handling.over)
+
+
+async def _gathered(response: Response, limit: int) -> bytes:
+    """All of an answer, or as much of it as is over the limit."""
+    pieces: list[bytes] = []
+    size = 0
+    while size <= limit and (piece := await response.read()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
 
 
 def verdict_headers(results: list[RuleResult], ended: Ended | None) -> Headers:

@@ -84,6 +84,9 @@ class Response(Protocol):
     def ended(self) -> bool:
         """Whether all of the body has been received (it may still wait to be read)."""
 
+    def whole(self) -> bytes | None:
+        """All that has not been read yet, where all of the body has come; else None."""
+
     async def read(self) -> bytes:
         """The bytes that have come since the last call, with chunked framing taken off; waits
         for more when there are none, and gives b"" at the end. Raises UpstreamError.

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from guardrail import Record
+from guardrail.hosting import Told
 from guardrail_integrations.proxy.interfaces import Access
 from guardrail_integrations.redis import RedisCache
 
@@ -26,24 +27,49 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 
 
+class _Times:
+    """Times that were not told yet."""
+
+    __slots__ = ("numbers", "total")
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.numbers = [0] * (len(_SECONDS) + 1)
+
+    def add(self, seconds: float) -> None:
+        self.total += seconds
+        self.numbers[bisect_left(_SECONDS, seconds)] += 1
+
+
 class Metrics:
-    """Counts what observers and sinks are told; `flush` hands the counts on. `began` and `ended`
-    make it an Observer, `record` a Sink; `endpoint` is what is scraped."""
+    """Counts what it is told; `flush` hands the counts on. `began` and `ended` make it an Observer,
+    `call` a listener of a guard; `endpoint` is what is scraped."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        class Times(Histogram):
+            """Takes many observations at once."""
+
+            def observe_all(self, total: float, numbers: Sequence[int]) -> None:
+                """Their sum, and how many of them each bucket gets."""
+                self._sum.inc(total)
+                for bucket, number in zip(self._buckets, numbers, strict=True):
+                    if number:
+                        bucket.inc(number)
 
         self._registry = CollectorRegistry()
         self._children: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
         self._counts: dict[tuple[Any, ...], int] = {}  # by metric and labels, not yet told
-        self._verdicts: dict[tuple[str, int], list[Any]] = {}  # the same of verdicts
+        self._times: dict[tuple[Any, ...], _Times] = {}  # the same of times
+        self._verdicts: dict[tuple[str, int], list[Any]] = {}  # and of verdicts
 
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"guardrail_{name}", about, labels, registry=self._registry)
 
-        def seconds(name: str, about: str, *labels: str) -> Histogram:
-            return Histogram(
+        def seconds(name: str, about: str, *labels: str) -> Times:
+            return Times(
                 f"guardrail_{name}_seconds",
                 about,
                 labels,
@@ -86,53 +112,60 @@ class Metrics:
 
     def ended(self, access: Access) -> None:
         """See interfaces.Observer."""
-        of, path = self._labelled, access.path
+        path = access.path
         with self._lock:
             self._count(1, self.requests, path, access.status, access.action, access.code)
             self._count(access.bytes_in, self.bytes, "in")
             self._count(access.bytes_out, self.bytes, "out")
-        of(self.request_time, path).observe((access.ended_ns - access.started_ns) / 1e9)
-        if access.upstream_ns:
-            of(self.upstream_time, path).observe(access.upstream_ns / 1e9)
+            self._time((access.ended_ns - access.started_ns) / 1e9, self.request_time, path)
+            if access.upstream_ns:
+                self._time(access.upstream_ns / 1e9, self.upstream_time, path)
 
-    def record(self, record: Record) -> None:
-        """A Sink: the rules and checks of a call."""
-        usage = record.usage
-        tokens = (
-            ("input", usage.input_tokens),
-            ("output", usage.output_tokens),
-            ("cached", usage.cached_tokens),
-            ("reasoning", usage.reasoning_tokens),
-        )
+    def call(self, call: Told) -> None:
+        """A listener of a guard: the rules and checks of a call."""
+        usage = call.usage
         with self._lock:
-            for stage in record.stages:
+            for stage in call.looked_at:
                 verdict = stage.verdict
                 self._verdicts.setdefault((stage.stage, id(verdict)), [0, verdict])[0] += 1
-                for run in stage.checks:
-                    self._count(1, self.lookups, run.name, "yes" if run.cached else "no")
-            for kind, count in tokens:
+                for look in stage.checks:
+                    name = look.name
+                    self._count(1, self.lookups, name, "yes" if look.cached else "no")
+                    if not look.cached:
+                        self._time(look.ms / 1000, self.check_time, name)
+            for kind, count in (
+                ("input", usage.input_tokens),
+                ("output", usage.output_tokens),
+                ("cached", usage.cached_tokens),
+                ("reasoning", usage.reasoning_tokens),
+            ):
                 if count:
                     self._count(count, self.tokens, kind)
-        for stage in record.stages:
-            for run in stage.checks:
-                if not run.cached:
-                    self._labelled(self.check_time, run.name).observe(run.ms / 1000)
 
     def _count(self, count: int, *labelled: Any) -> None:
         self._counts[labelled] = self._counts.get(labelled, 0) + count
+
+    def _time(self, seconds: float, *labelled: Any) -> None:
+        times = self._times.get(labelled)
+        if times is None:
+            times = self._times[labelled] = _Times()
+        times.add(seconds)
 
     def flush(self) -> None:
         """Tell what was counted: once for many calls, as prometheus_client takes its time. Calls
         that nothing was found in share their verdicts."""
         with self._lock:
-            for (stage, _), (times, verdict) in self._verdicts.items():
+            for (stage, _), (number, verdict) in self._verdicts.items():
                 for result in verdict.rules:
                     said = (result.status, result.action, result.would)
-                    self._count(times, self.rules, result.rule, stage, *said)
+                    self._count(number, self.rules, result.rule, stage, *said)
             self._verdicts.clear()
             counts, self._counts = self._counts, {}
+            times, self._times = self._times, {}
         for labelled, count in counts.items():
             self._labelled(*labelled).inc(count)
+        for labelled, spent in times.items():
+            self._labelled(*labelled).observe_all(spent.total, spent.numbers)
 
     def _labelled(self, metric: Any, *labels: Any) -> Any:
         """A metric under labels; kept, as prometheus_client checks them anew each time."""

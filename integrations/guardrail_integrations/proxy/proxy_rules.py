@@ -87,6 +87,14 @@ def refused_record(
     return with_notes(record, [Note(Stage.INPUT, blocked(refusal))])
 
 
+class RefusedCall:
+    """See hosting.Told, of such a call."""
+
+    def __init__(self, record: Record) -> None:
+        self.record, self.id = record, record.id
+        self.looked_at, self.asks, self.usage = record.stages, record.asks, record.usage
+
+
 def blocked(refusal: Refusal) -> RuleResult:
     """A refusal, or what was passed on in place of one, as the result of a rule."""
     action = Action.FLAG if refusal.status < 400 else Action.BLOCK

@@ -21,8 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from guardrail import Guard, GuardrailError, JsonLinesSink, Sink
+from guardrail import Guard, GuardrailError, JsonLinesSink
 from guardrail.cache import Cache
+from guardrail.hosting import Told
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.interfaces import Access, Observer
@@ -53,11 +54,15 @@ class Options:
     cache_url: str | None = field(default=None, repr=False)
     digest_key: str | None = field(default=None, repr=False)
 
-    def guard(self, *sinks: Sink) -> Guard:
+    def guard(self, *listeners: Callable[[Told], None]) -> Guard:
         """A guard under the policy as its file stands now. Raises PolicyError."""
-        if self.records is not None:
-            sinks = (*sinks, JsonLinesSink(self.records))
-        return Guard(self.policy, sinks=sinks, cache=self.cache(), digest_key=self._key())
+        return Guard(
+            self.policy,
+            sinks=() if self.records is None else [JsonLinesSink(self.records)],
+            listeners=listeners,
+            cache=self.cache(),
+            digest_key=self._key(),
+        )
 
     def cache(self) -> Cache | None:
         """What all workers share, the same for every guard of a process. Raises ValueError."""
@@ -192,7 +197,7 @@ async def _serve(options: Options, sock: Any) -> None:
         observers.append(AccessLog())
     endpoints = {"/metrics": metrics.endpoint(backlog)}
     server = serving(
-        options.guard(metrics.record), options.settings(), observers=observers, endpoints=endpoints
+        options.guard(metrics.call), options.settings(), observers=observers, endpoints=endpoints
     )
     server.proxy.backlog = backlog
     server.proxy.ready = not options.warm
@@ -233,7 +238,7 @@ async def _warm(server: Server) -> None:
 async def _reload(options: Options, server: Server, metrics: Metrics) -> None:
     """Read the policy again, off the loop; a bad one leaves the old in place."""
     try:
-        guard = await asyncio.to_thread(options.guard, metrics.record)
+        guard = await asyncio.to_thread(options.guard, metrics.call)
         if options.warm:
             await asyncio.to_thread(guard.warm)
     except GuardrailError as error:

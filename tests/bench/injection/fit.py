@@ -49,10 +49,10 @@ def bags(rows: Sequence[Row], seed: int) -> Bags:
             continue
         if row.span is None:
             found.add(row, text, 0, min(len(text), 4000), row.attack, row.weight)
-        windows = spans(text)
-        windows = rng.sample(windows, min(len(windows), 5))
+        every = list(zip(*[places.tolist() for places in spans(text)], strict=True))
+        windows = rng.sample(every, min(len(every), 5))
         if row.span is not None:
-            windows += [span for span in spans(text) if _share(plain, span, row.span) > 0.6][:3]
+            windows += [span for span in every if _share(plain, span, row.span) > 0.6][:3]
         for start, end in windows:
             if row.span is None:
                 if not row.attack:
