@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from guardrail.policy import Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.openapi import document
 from tests.proxy.raw import Got, ask, post
-from tests.proxy.serving import chat_answer, data_url, running, says
+from tests.proxy.serving import chat_answer, data_url, running, says, tight
 
 POLICY = policy_of(
     rule(fixed_detector({"forbidden": 0.9}, name="words"), message="Not here."),
@@ -90,6 +91,39 @@ async def test_bodies_that_cannot_be_used(path: str, body: bytes) -> None:
         got = await ask(proxy.url, post(body, path))
         assert got.status == 400
         conforms(got, path)
+
+
+OURS = [
+    ("/v1/guard/screen", {"prompt": "a", "images": [data_url()]}),
+    (CHECK, {"output": "a", "images": [data_url()]}),
+    ("/v1/moderations", {"input": [{"type": "image_url", "image_url": {"url": data_url()}}]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), OURS)
+@pytest.mark.parametrize("limits", [{"concurrent": 0}, {"buffered": 1}, {"picture_calls": 0}])
+async def test_they_keep_to_the_limits_of_other_calls(path: str, body: Any, limits: Any) -> None:
+    async with running(POLICY, QUIET, tight(**limits)) as proxy:
+        got = await ask(proxy.url, post(body, path))
+        assert (got.status, got.code, got.header("retry-after")) == (503, "overloaded", "1")
+        conforms(got, path)
+        assert (await get(proxy.url, "/healthz")).status == 200
+        assert not proxy.server.proxy.buffered
+
+
+@pytest.mark.parametrize(("path", "body"), OURS)
+async def test_compressed_bodies_are_read(path: str, body: Any) -> None:
+    data = json.dumps(body).encode()
+    async with running(POLICY, QUIET) as proxy:
+        plain = await ask(proxy.url, post(data, path))
+        more = "Content-Encoding: gzip\r\n"
+        got = await ask(proxy.url, post(gzip.compress(data), path, more))
+        assert (got.status, plain.status) == (200, 200)
+        assert {**got.json, "id": ""} == {**plain.json, "id": ""}
+        for encoding, sent in (("br", data), ("gzip", data)):
+            got = await ask(proxy.url, post(sent, path, f"Content-Encoding: {encoding}\r\n"))
+            assert (got.status, got.code) == (415, "unsupported_encoding")
+            conforms(got, path)
 
 
 async def test_other_methods_are_refused() -> None:

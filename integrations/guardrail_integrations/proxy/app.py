@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -124,8 +125,7 @@ class Proxy:
         if endpoint is not None:
             await endpoint(self, exchange)
             return
-        if self.draining or self.under_way > self.settings.concurrent:
-            raise refused(503, "overloaded", "Too many requests are under way.")
+        self.admit()
         if handling.surface is not None:
             await self._guarded(handling, handling.surface)
         elif self.rules.guard.policy.proxy.other_paths == "refuse":
@@ -147,7 +147,7 @@ class Proxy:
 
     async def _guarded(self, handling: Handling, surface: Surface) -> None:
         rules, exchange = self.rules, handling.exchange
-        raw = await exchange.body(self._room())
+        raw = await exchange.body(self.room())
         self.buffered += len(raw)
         try:
             try:
@@ -172,21 +172,32 @@ class Proxy:
                 policy = rules.guard.policy
                 call.prepared = await prepare(found, policy, self.fetcher, call.file)
                 call.notes += [Note(Stage.INPUT, result) for result in call.prepared.results]
-            if not found.pictures:
+            if not found.pictures and not any(file.pages for file in found.files.values()):
                 await call.run()
                 return
-            if self.with_pictures >= self.settings.picture_calls:
-                raise refused(503, "overloaded", "Too many calls with pictures are under way.")
-            self.with_pictures += 1
-            try:
+            with self.picture_call():
                 await call.run()
-            finally:
-                self.with_pictures -= 1
         finally:
             self.buffered -= len(raw)
 
-    def _room(self) -> int:
-        """How large a body may be now."""
+    def admit(self) -> None:
+        """Raises Refused where there is no room for a further call."""
+        if self.draining or self.under_way > self.settings.concurrent:
+            raise refused(503, "overloaded", "Too many requests are under way.")
+
+    @contextmanager
+    def picture_call(self) -> Iterator[None]:
+        """One of the places of calls with pictures or pages. Raises Refused."""
+        if self.with_pictures >= self.settings.picture_calls:
+            raise refused(503, "overloaded", "Too many calls with pictures are under way.")
+        self.with_pictures += 1
+        try:
+            yield
+        finally:
+            self.with_pictures -= 1
+
+    def room(self) -> int:
+        """How large a body may be now. Raises Refused."""
         left = self.settings.buffered - self.buffered
         if left < self.settings.max_body:
             raise refused(503, "overloaded", "Too much is being held in memory.")
