@@ -19,6 +19,7 @@ _NO_MARKER = b"\0"  # cannot stand in JSON: events are read with all that they s
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
 _LINE = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
 
 
 class SseReader:
@@ -142,7 +143,7 @@ def read_event(raw: bytes) -> Event:
     if raw.startswith(b"data: {") and raw.endswith(b"}\n\n") and raw.find(b"\n") == len(raw) - 2:
         return Event(raw, _json(raw[6:-2]), 6, len(raw) - 2)
     lines: list[tuple[int, int]] = []  # the data of each data line
-    at = 0
+    at = len(_BOM) if raw.startswith(_BOM) else 0  # clients pass over one that begins the stream
     while at < len(raw):
         found = _LINE.search(raw, at)
         stop, after = (found.start(), found.end()) if found else (len(raw), len(raw))

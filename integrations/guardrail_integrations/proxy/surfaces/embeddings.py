@@ -12,7 +12,7 @@ from guardrail_integrations.proxy.surfaces.completions import texts_or_tokens
 
 def read(root: Any, found: Found) -> None:
     """The parts of a request."""
-    texts_or_tokens(root.get("input"), ("input",), found)
+    texts_or_tokens(root.get("input"), ("input",), found, found.rest)
     chat.read({key: value for key, value in root.items() if key != "input"}, found)
 
 

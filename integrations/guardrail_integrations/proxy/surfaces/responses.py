@@ -51,7 +51,7 @@ def _input(value: Any, path: Path, found: Found) -> None:
         for index, item in enumerate(value):
             _item(item, (*path, index), found)
     else:
-        found.rest(value, path)
+        found.text(value, path)
 
 
 def _item(item: Any, path: Path, found: Found) -> None:
