@@ -34,7 +34,7 @@ from guardrail_integrations.proxy.readiness import Readiness
 from guardrail_integrations.proxy.refusals import Refused, refused
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
-from guardrail_integrations.proxy.surfaces import surface_of
+from guardrail_integrations.proxy.surfaces import stored_on, surface_of
 from guardrail_integrations.proxy.tracing import parent_of
 
 Endpoint = Callable[["Proxy", Exchange], Awaitable[None]]
@@ -130,8 +130,21 @@ class Proxy:
             await self._guarded(handling, handling.surface)
         elif self.rules.guard.policy.proxy.other_paths == "refuse":
             raise refused(404, "unknown_path", "This path is not served here.")
+        elif self.rules.reads_output and (stored := stored_on(exchange.method, exchange.path)):
+            await self._stored(handling, stored)
         else:
             await self._other(exchange)
+
+    async def _stored(self, handling: Handling, surface: Surface) -> None:
+        """An answer that the upstream has kept, or still works on, is checked as any other."""
+        exchange, rules = handling.exchange, self.rules
+        raw = await exchange.body(self.room())
+        handling.surface = surface
+        handling.route = self._route(exchange.path, None)
+        found = Found(JsonBody(raw, {}), rules.guard.policy.limits, self.pictures)
+        found.stream = b"stream=true" in exchange.query.lower()
+        context = self.context(exchange, None)
+        await GuardedCall(self, rules, handling, found, raw, context, surface).run()
 
     async def _other(self, exchange: Exchange) -> None:
         """Pass a request and its answer through untouched."""

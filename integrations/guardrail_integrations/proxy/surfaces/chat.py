@@ -288,4 +288,5 @@ surface = Surface(
     openai_error,
     ChatStream,
     counts_on_request=True,
+    keeps_answers=True,
 )

@@ -279,4 +279,12 @@ def _said(value: Any, name: str, path: Path) -> Iterator[Piece]:
         yield from strings(value, name, path)
 
 
-surface = Surface("responses", "/responses", read, answer, openai_error, ResponseStream)
+surface = Surface(
+    "responses",
+    "/responses",
+    read,
+    answer,
+    openai_error,
+    ResponseStream,
+    keeps_answers=True,
+)
