@@ -157,6 +157,46 @@ async def test_pictures_in_results_of_tools_count(api: str) -> None:
         assert (await ask(proxy.url, said(api, typed[api]))).status == 200
 
 
+BARE = data_url().partition(",")[2]
+SOURCE = {"data": BARE, "media_type": "image/png", "type": "base64"}
+
+
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        ("messages", {"messages": [{"content": [{"type": "tool_result", "content": [SOURCE]}]}]}),
+        (
+            "messages",
+            {
+                "messages": [
+                    {"content": [{"type": "tool_result", "content": [{"type": "x", "y": SOURCE}]}]}
+                ]
+            },
+        ),
+        ("responses", {"input": [{"type": "invented", "deep": [{"source": SOURCE}]}]}),
+        ("embeddings", {"input": [{"text": "a", "image": BARE}]}),
+        ("embeddings", {"input": ["a", {"image": data_url()}]}),
+    ],
+)
+async def test_pictures_are_found_where_nobody_expects_them(path: str, call: Any) -> None:
+    eye = fixed_detector({"IDAT": 0.9}, name="eye", reads="image")
+    async with running(policy_of(rule(eye)), QUIET) as proxy:
+        got = await ask(proxy.url, post(call, f"/v1/{path}"))
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (400, "policy_violation")
+        assert not proxy.upstream.requests
+    covers = policy_of(rule(eye, Action.REDACT))
+    async with running(covers, QUIET) as proxy:
+        assert (await ask(proxy.url, post(call, f"/v1/{path}"))).status == 200
+        assert BARE.encode() not in proxy.upstream.requests[0][1]
+
+
+async def test_a_picture_for_an_embedding_is_fetched() -> None:
+    async with running(policy_of(), QUIET) as proxy:
+        call = {"input": [{"image": "http://127.0.0.1:1/x.png"}]}
+        got = await ask(proxy.url, post(call, "/v1/embeddings"))
+        assert (got.status, got.code) == (400, "fetch_forbidden")
+
+
 async def test_pictures_as_vllm_takes_them_in_chats_too() -> None:
     block = {"type": "input_image", "image_url": data_url()}
     told = {"role": "tool", "tool_call_id": "c", "content": [block]}

@@ -27,8 +27,8 @@ _MEDIA: Mapping[str, Literal["picture", "audio", "video"]] = {
 
 # Fields that are text whatever they say: no model is shown a picture for a data URL in them.
 _TEXTS = frozenset(
-    """content text refusal reasoning reasoning_content thinking arguments description instructions
-    output""".split()
+    """content text refusal reasoning reasoning_content thinking arguments description
+    instructions""".split()
 )
 _SPACES = re.compile(rb"\s")
 
@@ -126,6 +126,12 @@ class Found:
             else:
                 self.text(value, path, role, source)
         elif isinstance(value, dict):
+            kind, data = value.get("media_type"), value.get("data")
+            if isinstance(kind, str) and isinstance(data, str) and kind.lower()[:6] == "image/":
+                # as Messages write a picture
+                typed, bare = (*path, "media_type"), (*path, "data")
+                self.picture_base64(data, bare, typed, role, source)
+                value = {key: item for key, item in value.items() if key != "data"}
             for key, item in value.items():
                 if key in _MEDIA and item is not None:
                     self._media(key, item, (*path, key), role, source)
