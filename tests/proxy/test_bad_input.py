@@ -74,6 +74,7 @@ async def test_a_body_that_cannot_be_read_whole_is_refused(body: bytes) -> None:
         got = await one.get()
         assert (got.status, got.code) == (400, "malformed_body"), got.body
         assert got.json["error"]["type"] == "invalid_request_error"
+        assert "json" not in got.json["error"]["message"]  # it is written JSON
         assert not proxy.upstream.requests
         assert recorded(proxy, got) == ("proxy.malformed", Status.ERROR, Action.BLOCK)
         one.send(post(chat()))

@@ -31,7 +31,7 @@ from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.prepare import prepare
 from guardrail_integrations.proxy.proxy_rules import MALFORMED, Note, named, refused_record
 from guardrail_integrations.proxy.readiness import Readiness
-from guardrail_integrations.proxy.refusals import Refused, refused
+from guardrail_integrations.proxy.refusals import Refused, refused, sentence
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
 from guardrail_integrations.proxy.surfaces import stored_on, surface_of
@@ -169,7 +169,7 @@ class Proxy:
                 found.settings(body.root)
                 surface.read(body.root, found)
             except BadJson as error:
-                message = f"{str(error).capitalize()}."
+                message = sentence(error)
                 refusal = Refusal(400, "malformed_body", message, rule=MALFORMED)
                 await self._unread(handling, raw, refusal)
                 return
@@ -224,7 +224,7 @@ class Proxy:
                 compressed, raw = raw, decompressed(raw, encoding, self.settings.max_body)
             except Unreadable as error:
                 raise refused(
-                    415, "unsupported_encoding", f"{str(error).capitalize()}.", rule=MALFORMED
+                    415, "unsupported_encoding", sentence(error), rule=MALFORMED
                 ) from None
         kind = exchange.index.get(b"content-type", b"").lower().lstrip()
         if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):

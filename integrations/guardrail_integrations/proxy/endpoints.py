@@ -32,7 +32,7 @@ from guardrail_integrations.proxy.json_body import BadJson, read_json
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
 from guardrail_integrations.proxy.prepare import prepare, weighed
 from guardrail_integrations.proxy.proxy_rules import Note, with_notes
-from guardrail_integrations.proxy.refusals import Refused, refused, unavailable
+from guardrail_integrations.proxy.refusals import Refused, refused, sentence, unavailable
 from guardrail_integrations.proxy.surfaces import chat
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M
         body = read_json(raw)
         read = model.model_validate(body.root)
     except Unreadable as error:
-        raise refused(415, "unsupported_encoding", f"{str(error).capitalize()}.") from None
+        raise refused(415, "unsupported_encoding", sentence(error)) from None
     except BadJson as error:
-        raise refused(400, "malformed_body", f"{str(error).capitalize()}.") from None
+        raise refused(400, "malformed_body", sentence(error)) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -136,7 +136,7 @@ def _reading(read: Callable[[], None]) -> None:
     except ContentError as error:
         raise refused(400, error.code, f"{error}.", error.part) from None
     except BadJson as error:
-        raise refused(400, "malformed_body", f"{str(error).capitalize()}.") from None
+        raise refused(400, "malformed_body", sentence(error)) from None
 
 
 async def _judged(

@@ -135,7 +135,8 @@ class Event:
         """The event with the values at the paths exchanged, all other bytes kept."""
         if self.body is None or not changes:
             return self.raw
-        return b"".join([self.raw[: self.start], *self.body.spliced(changes), self.raw[self.end :]])
+        data = b"".join(self.body.spliced(changes)).replace(b"\n", b"\ndata: ")
+        return b"".join([self.raw[: self.start], data, self.raw[self.end :]])
 
 
 def read_event(raw: bytes) -> Event:
@@ -160,7 +161,7 @@ def read_event(raw: bytes) -> Event:
         if not data.strip() or data.strip().startswith(b"["):
             return Event(raw)
         return Event(raw, _json(data), start, stop)
-    # JSON on several lines: read, and if it changes written, as one
+    # JSON on several lines is read as one; no string in it can hold the end of a line
     joined = b"\n".join(raw[start:stop] for start, stop in lines)
     first, last = lines[0][0], lines[-1][1]
     return Event(raw, _json(joined), first, last)
