@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from pathlib import Path
 from typing import Any, Literal
 
 import openai
@@ -16,7 +17,9 @@ from guardrail.canaries import CANARIES
 from guardrail.errors import NotRun
 from guardrail.policy import Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail_integrations.proxy.metrics import Metrics
 from guardrail_integrations.proxy.openapi import document
+from guardrail_integrations.proxy.workers import Options, reload_policy
 from tests.proxy.raw import Got, ask, post
 from tests.proxy.serving import chat_answer, data_url, running, says, tight
 
@@ -26,6 +29,11 @@ POLICY = policy_of(
     rule(fixed_detector({"IDAT": 0.9}, name="eye", reads="image"), Action.FLAG),
 )
 CHECK = "/v1/guard/check"
+KEYS = {
+    "apiVersion": "guardrail/v1",
+    "policy": {"id": "p"},
+    "rules": [{"id": "keys", "when": "input", "check": "secrets", "action": "block"}],
+}
 QUIET = says(chat_answer("quiet"))
 
 
@@ -168,9 +176,7 @@ async def ready(url: str) -> Got:
 
 
 async def test_it_is_ready_when_checks_find_their_test_inputs() -> None:
-    entry = {"id": "keys", "when": "input", "check": "secrets", "action": "block"}
-    policy = {"apiVersion": "guardrail/v1", "policy": {"id": "p"}, "rules": [entry]}
-    async with running(policy, QUIET) as proxy:
+    async with running(KEYS, QUIET) as proxy:
         assert (await get(proxy.url, "/healthz")).json == {"status": "ok"}
         got = await ready(proxy.url)
         assert (got.status, got.json["status"]) == (200, "ready")
@@ -191,6 +197,22 @@ async def test_it_is_not_ready_when_a_check_of_any_category_finds_nothing() -> N
             if not canary.through  # nothing is read out of pictures here
         ]
         assert got.json["reasons"] == missed
+
+
+async def test_it_stays_ready_while_another_policy_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(json.dumps(KEYS))
+    options = Options(str(file))
+    async with running(KEYS, QUIET) as proxy:
+        await ready(proxy.url)
+        before = proxy.server.proxy.rules
+        taking = asyncio.create_task(
+            reload_policy(options, proxy.server, Metrics(), asyncio.Lock())
+        )
+        while not taking.done():
+            assert (await get(proxy.url, "/readyz")).status == 200
+        assert proxy.server.proxy.rules is not before
+        assert (await get(proxy.url, "/readyz")).status == 200
 
 
 @pytest.mark.parametrize("policy", ["default", "strict"])

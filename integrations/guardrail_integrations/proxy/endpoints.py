@@ -82,7 +82,7 @@ async def healthz(proxy: Proxy, exchange: Exchange) -> None:
 @_only(b"GET", b"HEAD")
 async def readyz(proxy: Proxy, exchange: Exchange) -> None:
     """Models are loaded, and the test inputs of each category still trigger their checks."""
-    state = await proxy.readiness.get(proxy.rules)
+    state = await proxy.readiness.get(proxy.rules.guard)
     ready = proxy.ready and not proxy.draining and not state
     reasons = list(state)
     if not proxy.ready:

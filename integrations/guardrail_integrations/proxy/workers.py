@@ -241,6 +241,7 @@ async def reload_policy(
             guard = await asyncio.to_thread(options.guard, metrics.record)
             if options.warm:
                 await asyncio.to_thread(guard.warm)
+                await server.proxy.readiness.ahead(guard)
         except GuardrailError as error:
             _log.error("the policy was not reloaded: %s", error)
             return
