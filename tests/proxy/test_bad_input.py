@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -17,7 +18,16 @@ from guardrail.testing import fixed_detector, policy_of, rule
 from tests.pdf.drawn import pdf
 from tests.proxy.raw import Got, ask, chat, post, wire
 from tests.proxy.scripted import Peer
-from tests.proxy.serving import Running, chat_answer, chat_chunks, data_url, running, says, tight
+from tests.proxy.serving import (
+    Running,
+    chat_answer,
+    chat_chunks,
+    data_url,
+    pixel,
+    running,
+    says,
+    tight,
+)
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9})))
 QUIET = says(chat_answer("quiet"))
@@ -64,6 +74,7 @@ async def test_a_body_that_cannot_be_read_whole_is_refused(body: bytes) -> None:
         got = await one.get()
         assert (got.status, got.code) == (400, "malformed_body"), got.body
         assert got.json["error"]["type"] == "invalid_request_error"
+        assert "json" not in got.json["error"]["message"]  # it is written JSON
         assert not proxy.upstream.requests
         assert recorded(proxy, got) == ("proxy.malformed", Status.ERROR, Action.BLOCK)
         one.send(post(chat()))
@@ -106,6 +117,8 @@ async def test_content_types(kind: str, status: int) -> None:
         "/V1/Chat/Completions",
         "/v1/chat%2Fcompletions",
         "/v1/%63hat/completions?x=1",
+        "/v1/chat/completions/x/..",
+        "/v1/x/%2E%2E/chat/../chat/completions",
         "/openai/deployments/d/chat/completions?api-version=1",
     ],
 )
@@ -174,6 +187,61 @@ async def test_what_no_check_can_look_at_follows_the_policy(block: Any) -> None:
         assert got.status == 200
         assert "=block" in str(got.header("x-guardrail-would"))
         assert proxy.records.last.action is Action.ALLOW
+
+
+PNG = base64.b64encode(pixel() + bytes(-len(pixel()) % 3)).decode()
+DISGUISED = [
+    f"data:image/png;base64,{PNG} forbidden AAA",  # base64 still, with spaces passed over
+    f"data:image/png;base64,{PNG}/forbidden/AA",
+    f"data:image/png,{quote(pixel())} forbidden",
+]
+
+
+@pytest.mark.parametrize("text", DISGUISED)
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        ("chat/completions", lambda text: chat([{"type": "text", "text": text}])),
+        ("chat/completions", lambda text: chat([{"type": "input_text", "text": text}])),
+        ("messages", lambda text: chat([{"type": "text", "text": text}])),
+        ("responses", lambda text: {"input": text}),
+        (
+            "responses",
+            lambda text: {"input": [{"content": [{"type": "input_text", "text": text}]}]},
+        ),
+        ("completions", lambda text: {"prompt": ["a", text]}),
+    ],
+)
+async def test_words_behind_a_picture_in_a_text_are_text(path: str, call: Any, text: str) -> None:
+    async with running(BLOCKS, QUIET) as proxy:
+        got = await ask(proxy.url, post(call(text), f"/v1/{path}"))
+        assert (got.status, got.code) == (400, "policy_violation")
+        assert not proxy.upstream.requests
+
+
+@pytest.mark.parametrize("text", [DISGUISED[0], DISGUISED[2]])
+async def test_what_may_be_a_picture_or_a_text_is_not_taken_for_one_of_them(text: str) -> None:
+    async with running(policy_of(), QUIET) as proxy:
+        got = await ask(proxy.url, post(chat(unknown=text)))
+        assert (got.status, got.code) == (400, "unscreenable")
+    async with running(BLOCKS, says(chat_answer("a", choices=[{"unknown": text}]))) as proxy:
+        assert (await ask(proxy.url, post(chat()))).status == 400
+
+
+@pytest.mark.parametrize(
+    ("call", "rule_id"),
+    [
+        ({"prompt": {"prompt_string": "a", "multimodal_data": [PNG]}}, "unscreenable.other"),
+        ({"prompt": "", "prompt_embeds": "AAAA"}, "unscreenable.tokens"),
+    ],
+)
+async def test_what_servers_take_beside_a_prompt_follows_the_policy(
+    call: Any, rule_id: str
+) -> None:
+    async with running(BLOCKS, QUIET) as proxy:
+        got = await ask(proxy.url, post(call, "/v1/completions"))
+        assert (got.status, got.code) == (400, "unscreenable")
+        assert recorded(proxy, got)[0] == rule_id
 
 
 def picture(url: str) -> Any:
@@ -318,6 +386,22 @@ async def test_what_shadow_rules_would_do_travels_in_headers() -> None:
             assert got.status == 200
             wanted = ("odd=block", "hm=flag") if told else (None, None)
             assert (got.header("x-guardrail-would"), got.header("x-guardrail-rules")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("start", "choice"),
+    [
+        (b"\xef\xbb\xbf", {"delta": {"content": "forbidden"}}),
+        (b"", {"delta": {}, "message": {"role": "assistant", "content": "forbidden"}}),
+    ],
+)
+async def test_no_way_of_writing_an_event_leads_past_the_guard(start: bytes, choice: Any) -> None:
+    event = json.dumps({"id": "c", "choices": [{"index": 0, **choice}]}).encode()
+    chunks = [start + b"data: " + event + b"\n\n", *chat_chunks("a")[1:]]
+    async with running(BLOCKS, says(chunks)) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert b"forbidden" not in got.body
+        assert b"content_filter" in got.body
 
 
 async def test_an_event_that_cannot_be_read_is_not_passed_on_unread() -> None:

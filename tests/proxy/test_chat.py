@@ -90,6 +90,18 @@ async def test_a_stream_is_redacted_across_chunks() -> None:
         assert "".join(texts) == "my [secret] is out"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+async def test_an_event_of_several_lines_stays_one(end: str) -> None:
+    chunk = json.dumps(json.loads(chat_chunks("my secret is out")[1][6:]), indent=1)
+    event = "".join(f"data: {line}{end}" for line in chunk.split("\n"))
+    async with running(REDACTS, says([(event + end).encode(), chat_chunks()[-1]])) as proxy:
+        stream = await client(proxy.url).chat.completions.create(
+            model="m-1", messages=user("hello"), stream=True
+        )
+        texts = [chunk.choices[0].delta.content async for chunk in stream]
+        assert texts == ["my [secret] is out"]
+
+
 async def test_a_blocked_stream_ends_with_content_filter() -> None:
     async with running(BLOCKS, says(chat_chunks("so for", "bidden"))) as proxy:
         stream = await client(proxy.url).chat.completions.create(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+from pathlib import Path
 from typing import Any, Literal
 
 import openai
@@ -15,9 +17,11 @@ from guardrail.canaries import CANARIES
 from guardrail.errors import NotRun
 from guardrail.policy import Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail_integrations.proxy.metrics import Metrics
 from guardrail_integrations.proxy.openapi import document
+from guardrail_integrations.proxy.workers import Options, reload_policy
 from tests.proxy.raw import Got, ask, post
-from tests.proxy.serving import chat_answer, data_url, running, says
+from tests.proxy.serving import chat_answer, data_url, running, says, tight
 
 POLICY = policy_of(
     rule(fixed_detector({"forbidden": 0.9}, name="words"), message="Not here."),
@@ -25,6 +29,11 @@ POLICY = policy_of(
     rule(fixed_detector({"IDAT": 0.9}, name="eye", reads="image"), Action.FLAG),
 )
 CHECK = "/v1/guard/check"
+KEYS = {
+    "apiVersion": "guardrail/v1",
+    "policy": {"id": "p"},
+    "rules": [{"id": "keys", "when": "input", "check": "secrets", "action": "block"}],
+}
 QUIET = says(chat_answer("quiet"))
 
 
@@ -92,6 +101,39 @@ async def test_bodies_that_cannot_be_used(path: str, body: bytes) -> None:
         conforms(got, path)
 
 
+OURS = [
+    ("/v1/guard/screen", {"prompt": "a", "images": [data_url()]}),
+    (CHECK, {"output": "a", "images": [data_url()]}),
+    ("/v1/moderations", {"input": [{"type": "image_url", "image_url": {"url": data_url()}}]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), OURS)
+@pytest.mark.parametrize("limits", [{"concurrent": 0}, {"buffered": 1}, {"picture_calls": 0}])
+async def test_they_keep_to_the_limits_of_other_calls(path: str, body: Any, limits: Any) -> None:
+    async with running(POLICY, QUIET, tight(**limits)) as proxy:
+        got = await ask(proxy.url, post(body, path))
+        assert (got.status, got.code, got.header("retry-after")) == (503, "overloaded", "1")
+        conforms(got, path)
+        assert (await get(proxy.url, "/healthz")).status == 200
+        assert not proxy.server.proxy.buffered
+
+
+@pytest.mark.parametrize(("path", "body"), OURS)
+async def test_compressed_bodies_are_read(path: str, body: Any) -> None:
+    data = json.dumps(body).encode()
+    async with running(POLICY, QUIET) as proxy:
+        plain = await ask(proxy.url, post(data, path))
+        more = "Content-Encoding: gzip\r\n"
+        got = await ask(proxy.url, post(gzip.compress(data), path, more))
+        assert (got.status, plain.status) == (200, 200)
+        assert {**got.json, "id": ""} == {**plain.json, "id": ""}
+        for encoding, sent in (("br", data), ("gzip", data)):
+            got = await ask(proxy.url, post(sent, path, f"Content-Encoding: {encoding}\r\n"))
+            assert (got.status, got.code) == (415, "unsupported_encoding")
+            conforms(got, path)
+
+
 async def test_other_methods_are_refused() -> None:
     async with running(POLICY, QUIET) as proxy:
         got = await get(proxy.url, "/v1/guard/screen")
@@ -134,9 +176,7 @@ async def ready(url: str) -> Got:
 
 
 async def test_it_is_ready_when_checks_find_their_test_inputs() -> None:
-    entry = {"id": "keys", "when": "input", "check": "secrets", "action": "block"}
-    policy = {"apiVersion": "guardrail/v1", "policy": {"id": "p"}, "rules": [entry]}
-    async with running(policy, QUIET) as proxy:
+    async with running(KEYS, QUIET) as proxy:
         assert (await get(proxy.url, "/healthz")).json == {"status": "ok"}
         got = await ready(proxy.url)
         assert (got.status, got.json["status"]) == (200, "ready")
@@ -157,6 +197,22 @@ async def test_it_is_not_ready_when_a_check_of_any_category_finds_nothing() -> N
             if not canary.through  # nothing is read out of pictures here
         ]
         assert got.json["reasons"] == missed
+
+
+async def test_it_stays_ready_while_another_policy_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(json.dumps(KEYS))
+    options = Options(str(file))
+    async with running(KEYS, QUIET) as proxy:
+        await ready(proxy.url)
+        before = proxy.server.proxy.rules
+        taking = asyncio.create_task(
+            reload_policy(options, proxy.server, Metrics(), asyncio.Lock())
+        )
+        while not taking.done():
+            assert (await get(proxy.url, "/readyz")).status == 200
+        assert proxy.server.proxy.rules is not before
+        assert (await get(proxy.url, "/readyz")).status == 200
 
 
 @pytest.mark.parametrize("policy", ["default", "strict"])

@@ -12,7 +12,7 @@ from guardrail import Action
 from guardrail.testing import fixed_detector, policy_of, rule
 from tests.pdf.drawn import Line, pdf
 from tests.proxy.raw import ask, chat, post
-from tests.proxy.serving import chat_answer, running, says
+from tests.proxy.serving import chat_answer, running, says, tight
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9})))
 REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}), Action.REDACT))
@@ -52,6 +52,16 @@ async def test_the_text_beneath_a_page_is_screened(form: Any) -> None:
         request = post(body, path)
         assert (await ask(proxy.url, request)).status == 200
         assert request.endswith(proxy.upstream.requests[0][1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_call_with_pages_takes_a_place_of_those_with_pictures(form: Any) -> None:
+    async with running(BLOCKS, says(chat_answer("quiet")), tight(picture_calls=0)) as proxy:
+        path, body = form(paper("a quiet page"), "application/pdf")
+        got = await ask(proxy.url, post(body, path))
+        assert (got.status, got.json["error"]["code"]) == (503, "overloaded")
+        path, body = form(base64.b64encode(b"a quiet text").decode(), "text/plain")
+        assert (await ask(proxy.url, post(body, path))).status == 200
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -69,6 +69,15 @@ async def test_an_answer_comes_back_byte_for_byte(policy: Any) -> None:
             assert f"{name}: {value}".encode() in got.head
 
 
+async def test_what_belongs_to_the_upstream_s_connection_stays_there() -> None:
+    headers = {"Connection": "X-Hop, keep-alive", "X-Hop": "1", "Keep-Alive": "3", "X-Far": "2"}
+    async with running(INPUT, says(chat_answer("quiet"), headers=headers)) as proxy:
+        got = await ask(proxy.url, post(chat()))
+        names = {line.partition(b":")[0].lower() for line in got.head.split(b"\r\n")}
+        assert not names & {b"x-hop", b"keep-alive", b"connection"}
+        assert names >= {b"x-far", b"content-length"}
+
+
 @pytest.mark.parametrize("policy", [INPUT, BOTH])
 async def test_an_upstream_error_is_unchanged(policy: Any) -> None:
     body = b'{"error":{"message":"slow down","type":"rate_limit"}}'

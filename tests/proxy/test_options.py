@@ -157,6 +157,55 @@ async def test_pictures_in_results_of_tools_count(api: str) -> None:
         assert (await ask(proxy.url, said(api, typed[api]))).status == 200
 
 
+BARE = data_url().partition(",")[2]
+SOURCE = {"data": BARE, "media_type": "image/png", "type": "base64"}
+
+
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        ("messages", {"messages": [{"content": [{"type": "tool_result", "content": [SOURCE]}]}]}),
+        (
+            "messages",
+            {
+                "messages": [
+                    {"content": [{"type": "tool_result", "content": [{"type": "x", "y": SOURCE}]}]}
+                ]
+            },
+        ),
+        ("responses", {"input": [{"type": "invented", "deep": [{"source": SOURCE}]}]}),
+        ("embeddings", {"input": [{"text": "a", "image": BARE}]}),
+        ("embeddings", {"input": ["a", {"image": data_url()}]}),
+    ],
+)
+async def test_pictures_are_found_where_nobody_expects_them(path: str, call: Any) -> None:
+    eye = fixed_detector({"IDAT": 0.9}, name="eye", reads="image")
+    async with running(policy_of(rule(eye)), QUIET) as proxy:
+        got = await ask(proxy.url, post(call, f"/v1/{path}"))
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (400, "policy_violation")
+        assert not proxy.upstream.requests
+    covers = policy_of(rule(eye, Action.REDACT))
+    async with running(covers, QUIET) as proxy:
+        assert (await ask(proxy.url, post(call, f"/v1/{path}"))).status == 200
+        assert BARE.encode() not in proxy.upstream.requests[0][1]
+
+
+async def test_a_picture_for_an_embedding_is_fetched() -> None:
+    async with running(policy_of(), QUIET) as proxy:
+        call = {"input": [{"image": "http://127.0.0.1:1/x.png"}]}
+        got = await ask(proxy.url, post(call, "/v1/embeddings"))
+        assert (got.status, got.code) == (400, "fetch_forbidden")
+
+
+async def test_pictures_as_vllm_takes_them_in_chats_too() -> None:
+    block = {"type": "input_image", "image_url": data_url()}
+    told = {"role": "tool", "tool_call_id": "c", "content": [block]}
+    async with running(policy_of(TOOLS), QUIET) as proxy:
+        got = await ask(proxy.url, post({"model": "m", "messages": [told]}))
+        assert (got.status, got.code) == (400, "policy_violation")
+        assert (await ask(proxy.url, post(chat([block])))).status == 200
+
+
 @pytest.mark.parametrize("api", PATHS)
 @pytest.mark.parametrize(
     ("broken", "status", "code"),
@@ -217,3 +266,22 @@ async def test_usage_that_a_client_asks_for_is_left_to_it(asks: bool) -> None:
         assert got.body == b"".join(chat_chunks("a"))
         options = json.loads(proxy.upstream.requests[0][1]).get("stream_options")
         assert options == ({"include_usage": True} if asks else None)
+
+
+@pytest.mark.parametrize("given", [b"null", b"{}"])
+async def test_usage_is_asked_for_where_options_are_empty(given: bytes) -> None:
+    policy = policy_of(FLAGS, proxy=Proxying(stream_usage=True))
+    body = b'{"stream_options": %b, "stream": true, "messages": []}'
+    async with running(policy, says(chat_chunks("a", usage=True))) as proxy:
+        got = await ask(proxy.url, post(body % given))
+        assert got.body == b"".join(chat_chunks("a"))
+        assert proxy.upstream.requests[0][1] == body % b'{"include_usage":true}'
+        assert proxy.records.last.usage.output_tokens == 12
+
+
+async def test_usage_is_asked_for_behind_any_white_space() -> None:
+    policy = policy_of(FLAGS, proxy=Proxying(stream_usage=True))
+    async with running(policy, says(chat_chunks("a", usage=True))) as proxy:
+        got = await ask(proxy.url, post(b"\n" * 5_000 + b'{"stream": true, "messages": []}'))
+        assert got.body == b"".join(chat_chunks("a"))
+        assert json.loads(proxy.upstream.requests[0][1])["stream_options"]

@@ -11,11 +11,11 @@ import openai
 import pytest
 from PIL import Image as Picture
 
-from guardrail.policy import Policy
+from guardrail.policy import Policy, Proxying
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
 from tests.proxy.raw import ask, post
-from tests.proxy.serving import data_url, pixel, running, says
+from tests.proxy.serving import chat_answer, data_url, pixel, running, says
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9}), message="Not here."))
 REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}), Action.REDACT))
@@ -140,6 +140,40 @@ async def test_a_blocked_stream_is_incomplete_for_its_content() -> None:
         assert [seen[0].type, seen[-1].type] == ["response.created", "response.incomplete"]
         assert not [event for event in seen if event.type == "response.output_text.delta"]
         assert seen[-1].response.incomplete_details.reason == "content_filter"
+
+
+async def test_an_answer_that_the_upstream_kept_is_checked_as_any_other() -> None:
+    async with running(BLOCKS, says(answer("", "queued"), answer("forbidden"))) as proxy:
+        asks = client(proxy.url).responses
+        queued = await asks.create(model="m-1", input="hello", background=True)
+        with pytest.raises(openai.BadRequestError) as caught:
+            await asks.retrieve(queued.id)
+        assert caught.value.code == "policy_violation"
+        assert caught.value.request_id == proxy.records.last.id
+    async with running(REDACTS, says(events("my sec", "ret is out"))) as proxy:
+        stream = await client(proxy.url).responses.retrieve("resp_1", stream=True)
+        seen = [event async for event in stream]
+        assert seen[-1].type == "response.completed"
+        assert seen[-1].response.output_text == "my [secret] is out"
+        head, body = proxy.upstream.requests[0]
+        assert head.startswith(b"GET /v1/responses/resp_1?stream=true HTTP/1.1\r\n")
+        assert not body
+    async with running(BLOCKS, says(chat_answer("forbidden"))) as proxy:
+        with pytest.raises(openai.BadRequestError):
+            await client(proxy.url).chat.completions.retrieve("chatcmpl-1")
+    refuses = policy_of(*BLOCKS.rules, proxy=Proxying(other_paths="refuse"))
+    async with running(refuses, says(answer("quiet"))) as proxy:
+        with pytest.raises(openai.NotFoundError):
+            await client(proxy.url).responses.retrieve("resp_1")
+
+
+@pytest.mark.parametrize("when", [["input"], ["input", "output"]])
+async def test_an_answer_that_the_upstream_kept_comes_byte_for_byte(when: Any) -> None:
+    kept = b'{ "id":"resp_1", "output":[ {"content":[{"text":"qui\\u0065t"}]} ], "z": 1.0 }'
+    policy = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=when))
+    async with running(policy, says(kept, headers={"content-type": "application/json"})) as proxy:
+        got = await ask(proxy.url, b"GET /v1/responses/resp_1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (got.status, got.body) == (200, kept)
 
 
 async def test_pictures_in_input_are_screened() -> None:

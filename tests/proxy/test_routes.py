@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from guardrail import Guard, Sink
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError
+from guardrail_integrations.proxy.metrics import Metrics
 from guardrail_integrations.proxy.settings import Route, Settings, Target
+from guardrail_integrations.proxy.workers import Options, reload_policy
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, chunk, scripted
 from tests.proxy.serving import chat_answer, chat_chunks, pixel, running, says
@@ -174,8 +180,6 @@ async def test_with_overlap_a_block_cancels_the_upstream_call() -> None:
 
 
 async def test_a_reload_holds_from_the_next_call_on() -> None:
-    from guardrail import Guard
-
     async with running(ALLOWS, says(chat_answer("quiet"))) as proxy, wire(proxy.url) as one:
         one.send(post(chat("odd")))
         assert (await one.get()).status == 200
@@ -183,6 +187,27 @@ async def test_a_reload_holds_from_the_next_call_on() -> None:
         proxy.server.proxy.reload(Guard(odd))
         one.send(post(chat("odd")))
         assert (await one.get()).status == 400
+
+
+async def test_a_policy_that_is_slow_to_load_does_not_undo_a_later_one() -> None:
+    later = threading.Event()
+
+    class Slow(Options):
+        def guard(self, *sinks: Sink) -> Guard:
+            version = str(next(read))
+            if version == "1":
+                later.wait(0.5)
+                time.sleep(0.05)
+            else:
+                later.set()
+            return Guard(policy_of(version=version), sinks=sinks)
+
+    read, in_turn = itertools.count(1), asyncio.Lock()
+    async with running(ALLOWS, says(chat_answer("quiet"))) as proxy:
+        options, server, metrics = Slow("any", warm=False), proxy.server, Metrics()
+        both = (reload_policy(options, server, metrics, in_turn) for _ in range(2))
+        await asyncio.gather(*both)
+        assert server.proxy.rules.guard.policy.version == "2"
 
 
 async def test_stopping_finishes_streams() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -38,10 +39,10 @@ from guardrail_integrations.proxy.proxy_rules import (
     refused_record,
 )
 from guardrail_integrations.proxy.readiness import Readiness
-from guardrail_integrations.proxy.refusals import Refused, refused
+from guardrail_integrations.proxy.refusals import Refused, refused, sentence
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
-from guardrail_integrations.proxy.surfaces import surface_of
+from guardrail_integrations.proxy.surfaces import stored_on, surface_of
 from guardrail_integrations.proxy.tracing import parent_of
 
 Endpoint = Callable[["Proxy", Exchange], Awaitable[None]]
@@ -133,14 +134,26 @@ class Proxy:
         if endpoint is not None:
             await endpoint(self, exchange)
             return
-        if self.draining or self.under_way > self.settings.concurrent:
-            raise refused(503, "overloaded", "Too many requests are under way.")
+        self.admit()
         if handling.surface is not None:
             await self._guarded(handling, handling.surface)
         elif self.rules.guard.policy.proxy.other_paths == "refuse":
             raise refused(404, "unknown_path", "This path is not served here.")
+        elif self.rules.reads_output and (stored := stored_on(exchange.method, exchange.path)):
+            await self._stored(handling, stored)
         else:
             await self._other(exchange)
+
+    async def _stored(self, handling: Handling, surface: Surface) -> None:
+        """An answer that the upstream has kept, or still works on, is checked as any other."""
+        exchange, rules = handling.exchange, self.rules
+        raw = await exchange.body(self.room())
+        handling.surface = surface
+        handling.route = self._route(exchange.path, None)
+        found = Found(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
+        found.stream = b"stream=true" in exchange.query.lower()
+        context = self.context(exchange, None)
+        await GuardedCall(self, rules, handling, found, raw, context, surface).run()
 
     async def _other(self, exchange: Exchange) -> None:
         """Pass a request and its answer through untouched."""
@@ -165,7 +178,7 @@ class Proxy:
                 found.settings(body.root)
                 surface.read(body.root, found)
             except BadJson as error:
-                message = f"{str(error).capitalize()}."
+                message = sentence(error)
                 refusal = Refusal(400, "malformed_body", message, rule=MALFORMED)
                 await self._unread(handling, raw, refusal)
                 return
@@ -181,21 +194,16 @@ class Proxy:
                 policy = rules.guard.policy
                 call.prepared = await prepare(found, policy, self.fetcher, call.file)
                 call.notes += [Note(Stage.INPUT, result) for result in call.prepared.results]
-            if not found.pictures:
+            if not found.pictures and not any(file.pages for file in found.files.values()):
                 await call.run()
                 return
-            if self.with_pictures >= self.settings.picture_calls:
-                raise refused(503, "overloaded", "Too many calls with pictures are under way.")
-            self.with_pictures += 1
-            try:
+            with self.picture_call():
                 await call.run()
-            finally:
-                self.with_pictures -= 1
         finally:
             self.buffered -= len(raw)
 
     async def _body(self, exchange: Exchange, surface: Surface) -> bytes | Body:
-        room = self._room()
+        room = self.room()
         raw = exchange.whole()
         if raw is None:
             if b"content-encoding" in exchange.index:
@@ -207,8 +215,24 @@ class Proxy:
             raise BodyTooLarge
         return raw
 
-    def _room(self) -> int:
-        """How large a body may be now."""
+    def admit(self) -> None:
+        """Raises Refused where there is no room for a further call."""
+        if self.draining or self.under_way > self.settings.concurrent:
+            raise refused(503, "overloaded", "Too many requests are under way.")
+
+    @contextmanager
+    def picture_call(self) -> Iterator[None]:
+        """One of the places of calls with pictures or pages. Raises Refused."""
+        if self.with_pictures >= self.settings.picture_calls:
+            raise refused(503, "overloaded", "Too many calls with pictures are under way.")
+        self.with_pictures += 1
+        try:
+            yield
+        finally:
+            self.with_pictures -= 1
+
+    def room(self) -> int:
+        """How large a body may be now. Raises Refused."""
         left = self.settings.buffered - self.buffered
         if left < self.settings.max_body:
             raise refused(503, "overloaded", "Too much is being held in memory.")
@@ -225,7 +249,7 @@ class Proxy:
                 compressed, raw = raw, decompressed(raw, encoding, self.settings.max_body)
             except Unreadable as error:
                 raise refused(
-                    415, "unsupported_encoding", f"{str(error).capitalize()}.", rule=MALFORMED
+                    415, "unsupported_encoding", sentence(error), rule=MALFORMED
                 ) from None
         kind = exchange.index.get(b"content-type", b"").lower().lstrip()
         if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):

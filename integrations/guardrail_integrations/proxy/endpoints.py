@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from guardrail import ContentError
+from guardrail import ContentError, Image
 from guardrail.hosting import (
     Call,
     Content,
@@ -25,12 +26,13 @@ from guardrail.hosting import (
     finding_dict,
     screened_only,
 )
+from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.found import Found
 from guardrail_integrations.proxy.json_body import BadJson, read_json
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
 from guardrail_integrations.proxy.prepare import prepare, weighed
 from guardrail_integrations.proxy.proxy_rules import Note, with_notes
-from guardrail_integrations.proxy.refusals import Refused, refused, unavailable
+from guardrail_integrations.proxy.refusals import Refused, refused, sentence, unavailable
 from guardrail_integrations.proxy.surfaces import chat
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ async def healthz(proxy: Proxy, exchange: Exchange) -> None:
 @_only(b"GET", b"HEAD")
 async def readyz(proxy: Proxy, exchange: Exchange) -> None:
     """Models are loaded, and the test inputs of each category still trigger their checks."""
-    state = await proxy.readiness.get(proxy.rules)
+    state = await proxy.readiness.get(proxy.rules.guard)
     ready = proxy.ready and not proxy.draining and not state
     reasons = list(state)
     if not proxy.ready:
@@ -96,14 +98,31 @@ async def readyz(proxy: Proxy, exchange: Exchange) -> None:
     )
 
 
-async def _body(proxy: Proxy, exchange: Exchange, model: type[M]) -> tuple[M, Found]:
-    """The body of one of our own calls. Raises Refused."""
-    raw = await exchange.body(proxy.settings.max_body)
+@asynccontextmanager
+async def _body(proxy: Proxy, exchange: Exchange, model: type[M]) -> AsyncIterator[tuple[M, Found]]:
+    """The body of one of our own calls, which keeps to the same limits as others. Raises
+    Refused."""
+    proxy.admit()
+    raw = await exchange.body(proxy.room())
+    held = len(raw)
+    proxy.buffered += held
     try:
+        yield _as(model, proxy, exchange, raw)
+    finally:
+        proxy.buffered -= held
+
+
+def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M, Found]:
+    encoding = exchange.index.get(b"content-encoding", b"")
+    try:
+        if encoding:
+            raw = decompressed(raw, encoding, proxy.settings.max_body)
         body = read_json(raw)
         read = model.model_validate(body.root)
+    except Unreadable as error:
+        raise refused(415, "unsupported_encoding", sentence(error)) from None
     except BadJson as error:
-        raise refused(400, "malformed_body", f"{str(error).capitalize()}.") from None
+        raise refused(400, "malformed_body", sentence(error)) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -117,7 +136,7 @@ def _reading(read: Callable[[], None]) -> None:
     except ContentError as error:
         raise refused(400, error.code, f"{error}.", error.part) from None
     except BadJson as error:
-        raise refused(400, "malformed_body", f"{str(error).capitalize()}.") from None
+        raise refused(400, "malformed_body", sentence(error)) from None
 
 
 async def _judged(
@@ -137,7 +156,9 @@ async def _judged(
         guard.emit(ended, span)
 
     flow = screened_only(guard.plan, call, stage, content, guard.runner.cache, thorough=True)
-    outcome = await aplay(flow, guard.runner, emit)
+    shown = any(isinstance(part, Image) for part in (*content.parts, *call.content.parts))
+    with proxy.picture_call() if shown else nullcontext():
+        outcome = await aplay(flow, guard.runner, emit)
     return replace(outcome, verdict=outcome.record.stages[0].verdict)
 
 
@@ -158,26 +179,27 @@ def _input(found: Found, body: ScreenBody | CheckBody) -> None:
 @_only(b"POST")
 async def screen(proxy: Proxy, exchange: Exchange) -> None:
     """A verdict on an input."""
-    body, found = await _body(proxy, exchange, ScreenBody)
-    _reading(lambda: _input(found, body))
-    content, results = await _resolved(proxy, found)
-    context = _context(proxy, exchange, body.model)
-    _verdict(exchange, await _judged(proxy, Stage.INPUT, content, context, results), found)
+    async with _body(proxy, exchange, ScreenBody) as (body, found):
+        _reading(lambda: _input(found, body))
+        content, results = await _resolved(proxy, found)
+        context = _context(proxy, exchange, body.model)
+        _verdict(exchange, await _judged(proxy, Stage.INPUT, content, context, results), found)
 
 
 @_only(b"POST")
 async def check(proxy: Proxy, exchange: Exchange) -> None:
     """A verdict on an answer; the input beside it is for reference."""
-    body, found = await _body(proxy, exchange, CheckBody)
-    _reading(lambda: _input(found, body))
-    beside, results = await _resolved(proxy, found)
-    found.parts.clear()
-    found.unscreenable.clear()
-    _reading(lambda: found.rest(found.body.root["output"], ("output",), "assistant", "model"))
-    results += weighed(proxy.rules.guard.policy, found.unscreenable)
-    context = _context(proxy, exchange, body.model)
-    content = Content(tuple(found.parts))
-    _verdict(exchange, await _judged(proxy, Stage.OUTPUT, content, context, results, beside), found)
+    async with _body(proxy, exchange, CheckBody) as (body, found):
+        _reading(lambda: _input(found, body))
+        beside, results = await _resolved(proxy, found)
+        found.parts.clear()
+        found.unscreenable.clear()
+        _reading(lambda: found.rest(found.body.root["output"], ("output",), "assistant", "model"))
+        results += weighed(proxy.rules.guard.policy, found.unscreenable)
+        context = _context(proxy, exchange, body.model)
+        content = Content(tuple(found.parts))
+        outcome = await _judged(proxy, Stage.OUTPUT, content, context, results, beside)
+        _verdict(exchange, outcome, found)
 
 
 async def _resolved(proxy: Proxy, found: Found) -> tuple[Content, list[RuleResult]]:
@@ -218,7 +240,11 @@ def _verdict(exchange: Exchange, outcome: Outcome, found: Found) -> None:
 @_only(b"POST")
 async def moderations(proxy: Proxy, exchange: Exchange) -> None:
     """OpenAI's Moderations, by the checks of the policy."""
-    body, found = await _body(proxy, exchange, ModerationBody)
+    async with _body(proxy, exchange, ModerationBody) as (body, found):
+        await _moderate(proxy, exchange, body, found)
+
+
+async def _moderate(proxy: Proxy, exchange: Exchange, body: ModerationBody, found: Found) -> None:
     given = found.body.root["input"]
     results = []
     items = given if isinstance(given, list) else [given]

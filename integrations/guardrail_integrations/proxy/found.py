@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +25,13 @@ _MEDIA: Mapping[str, Literal["picture", "audio", "video"]] = {
     "audio_url": "audio",
     "input_audio": "audio",
 }
+
+# Fields that are text whatever they say: no model is shown a picture for a data URL in them.
+_TEXTS = frozenset(
+    """content text refusal reasoning reasoning_content thinking arguments description
+    instructions""".split()
+)
+_SPACES = re.compile(rb"\s")
 
 # bytes and their media type to what is written for them, and where
 Write = Callable[[bytes, str], Mapping[Path, Any]]
@@ -115,10 +123,16 @@ class Found:
             raise BadJson("the body is nested too deeply")
         if isinstance(value, str):
             if value[:11].lower() == "data:image/":
-                self.picture_url(value, path, role, source)
+                self._shown(value, path, role, source)
             else:
                 self.text(value, path, role, source)
         elif isinstance(value, dict):
+            kind, data = value.get("media_type"), value.get("data")
+            if isinstance(kind, str) and isinstance(data, str) and kind.lower()[:6] == "image/":
+                # as Messages write a picture
+                typed, bare = (*path, "media_type"), (*path, "data")
+                self.picture_base64(data, bare, typed, role, source)
+                value = {key: item for key, item in value.items() if key != "data"}
             for key, item in value.items():
                 if key in _MEDIA and item is not None:
                     self._media(key, item, (*path, key), role, source)
@@ -127,6 +141,21 @@ class Found:
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 self.rest(item, (*path, index), role, source)
+
+    def _shown(self, value: str, path: Path, role: Role, source: str) -> None:
+        """A data URL of a picture where no surface looks for one. Words may stand in one that is
+        not plain base64, behind the picture, and who takes it for text reads them."""
+        is_text = bool(path) and path[-1] in _TEXTS
+        if is_text and source != "model":
+            self.text(value, path, role, source)
+            return
+        _, payload, in_base64 = self._data_url(value, name_of(path))
+        if in_base64 and not _SPACES.search(payload):
+            self.picture_url(value, path, role, source)
+            return
+        self.text(value, path, role, source)
+        if not is_text:
+            self.skip("other", path)
 
     def content(self, value: Any, path: Path, role: Role, source: str, block: Block) -> None:
         """What a message or a tool's result holds: a text, a block, or several."""

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from guardrail_integrations.proxy.surface import Refusal, Surface
 
 _LENGTH = frozenset((b"content-length",))
+_USAGE = {"include_usage": True}
 _UNREAD = Reply()
 NOTHING_PREPARED = Prepared()
 
@@ -223,9 +224,12 @@ class GuardedCall(AsyncCaller):
         headers = upstream_headers(exchange, self.target, _LENGTH)
         body: list[Buffer] = [*self.found.body.pieces]
         if changes or self._adds_usage:
+            adds_field = self._adds_usage and "stream_options" not in self.found.body.root
+            if self._adds_usage and not adds_field:  # null, or empty
+                changes = {**changes, ("stream_options",): _USAGE}
             body = self.found.body.spliced(changes)
-            if self._adds_usage:
-                body = with_field(body, "stream_options", {"include_usage": True})
+            if adds_field:
+                body = with_field(body, "stream_options", _USAGE)
             headers = without(headers, b"content-encoding")
         elif b"content-encoding" in exchange.index:
             body = [self.compressed]

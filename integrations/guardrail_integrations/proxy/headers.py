@@ -34,7 +34,11 @@ def connection_only(connection: bytes) -> frozenset[bytes]:
 
 def end_to_end(headers: Headers) -> Headers:
     """The headers of an answer that go on, in their order."""
-    return [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
+    kept = [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
+    if len(kept) == len(headers):
+        return kept
+    stays = connection_only(value_of(headers, b"connection"))
+    return kept if stays is HOP_BY_HOP else without(kept, *stays)
 
 
 def value_of(headers: Headers, name: bytes) -> bytes:

@@ -230,7 +230,7 @@ def _is_payload(raw: bytes, start: int, end: int) -> bool:
 def with_field(pieces: Sequence[Buffer], key: str, value: Any) -> list[Buffer]:
     """An object, given in pieces, with a further field before the others."""
     first = memoryview(pieces[0])
-    at = bytes(first[:1_024]).index(b"{") + 1
+    at = bytes(first).index(b"{") + 1
     return [first[:at], dumps(key) + b":" + dumps(value) + b",", first[at:], *pieces[1:]]
 
 

@@ -22,6 +22,12 @@ def refused(status: int, code: str, message: str, param: str = "", rule: str = "
     return Refused(Refusal(status, code, message, param=param, rule=rule))
 
 
+def sentence(error: Exception) -> str:
+    """What an error says, as a sentence."""
+    said = str(error)
+    return f"{said[:1].upper()}{said[1:]}."
+
+
 def refusal_of(outcome: Outcome, model: str) -> Refusal:
     """What a client is told of a verdict that stops its call.
 

@@ -19,6 +19,7 @@ _NO_MARKER = b"\0"  # cannot stand in JSON: events are read with all that they s
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
 _LINE = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
 
 
 class SseReader:
@@ -134,7 +135,8 @@ class Event:
         """The event with the values at the paths exchanged, all other bytes kept."""
         if self.body is None or not changes:
             return self.raw
-        return b"".join([self.raw[: self.start], *self.body.spliced(changes), self.raw[self.end :]])
+        data = b"".join(self.body.spliced(changes)).replace(b"\n", b"\ndata: ")
+        return b"".join([self.raw[: self.start], data, self.raw[self.end :]])
 
 
 def read_event(raw: bytes) -> Event:
@@ -142,7 +144,7 @@ def read_event(raw: bytes) -> Event:
     if raw.startswith(b"data: {") and raw.endswith(b"}\n\n") and raw.find(b"\n") == len(raw) - 2:
         return Event(raw, _json(raw[6:-2]), 6, len(raw) - 2)
     lines: list[tuple[int, int]] = []  # the data of each data line
-    at = 0
+    at = len(_BOM) if raw.startswith(_BOM) else 0  # clients pass over one that begins the stream
     while at < len(raw):
         found = _LINE.search(raw, at)
         stop, after = (found.start(), found.end()) if found else (len(raw), len(raw))
@@ -159,7 +161,7 @@ def read_event(raw: bytes) -> Event:
         if not data.strip() or data.strip().startswith(b"["):
             return Event(raw)
         return Event(raw, _json(data), start, stop)
-    # JSON on several lines: read, and if it changes written, as one
+    # JSON on several lines is read as one; no string in it can hold the end of a line
     joined = b"\n".join(raw[start:stop] for start, stop in lines)
     first, last = lines[0][0], lines[-1][1]
     return Event(raw, _json(joined), first, last)

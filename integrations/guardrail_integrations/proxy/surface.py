@@ -56,7 +56,8 @@ class Surface:
     `read` finds the parts of a request's body, `answer` those of an answer's; `error` writes the
     native envelope of a refusal; `stream` makes a Stream for each streamed answer. `marker`
     stands before the base64 of pictures in bodies. Answers without text are not read.
-    `counts_on_request` says that a stream tells its usage only where `stream_options` ask for it.
+    `counts_on_request` says that a stream tells its usage only where `stream_options` ask for it,
+    `keeps_answers` that an answer can be asked for again, by its id behind the path.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Surface:
     marker: bytes = b";base64,"
     answers_text: bool = True
     counts_on_request: bool = False
+    keeps_answers: bool = False
 
 
 def openai_error(refusal: Refusal) -> bytes:

@@ -204,9 +204,10 @@ async def _serve(options: Options, sock: Any) -> None:
     for name in ("SIGTERM", "SIGINT"):
         loop.add_signal_handler(getattr(signal, name), ended.set)
     tasks: set[asyncio.Task[None]] = set()
+    in_turn = asyncio.Lock()
 
     def reload() -> None:
-        task = loop.create_task(_reload(options, server, metrics))
+        task = loop.create_task(reload_policy(options, server, metrics, in_turn))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -235,17 +236,22 @@ async def _warm(server: Server) -> None:
         server.proxy.ready = True
 
 
-async def _reload(options: Options, server: Server, metrics: Metrics) -> None:
-    """Read the policy again, off the loop; a bad one leaves the old in place."""
-    try:
-        guard = await asyncio.to_thread(options.guard, metrics.call)
-        if options.warm:
-            await asyncio.to_thread(guard.warm)
-    except GuardrailError as error:
-        _log.error("the policy was not reloaded: %s", error)
-        return
-    server.proxy.reload(guard)
-    _log.info("the policy was reloaded: %s %s", guard.policy.id, guard.policy.version)
+async def reload_policy(
+    options: Options, server: Server, metrics: Metrics, in_turn: asyncio.Lock
+) -> None:
+    """Read the policy again, off the loop; a bad one leaves the old in place. One that is slow to
+    load does not come behind, and so undo, one that was read after it."""
+    async with in_turn:
+        try:
+            guard = await asyncio.to_thread(options.guard, metrics.call)
+            if options.warm:
+                await asyncio.to_thread(guard.warm)
+                await server.proxy.readiness.ahead(guard)
+        except GuardrailError as error:
+            _log.error("the policy was not reloaded: %s", error)
+            return
+        server.proxy.reload(guard)
+        _log.info("the policy was reloaded: %s %s", guard.policy.id, guard.policy.version)
 
 
 def log_to_stderr() -> None:

@@ -31,12 +31,29 @@ def _suffixes() -> tuple[tuple[str, Surface], ...]:
 def surface_of(path: str) -> Surface | None:
     """The surface that a request's path leads to, however the path is written.
 
-    Azure and gateways put paths of their own before the last segments; upstreams decode escapes
-    and pass over doubled and closing slashes, and so does this.
+    Azure and gateways put paths of their own before the last segments; upstreams decode escapes,
+    pass over doubled and closing slashes and take dots for steps, and so does this.
     """
-    plain = unquote(path).lower().split(";")[0]
-    plain = "/" + "/".join(piece for piece in plain.split("/") if piece not in ("", "."))
+    plain = _plain(path)
     for suffix, surface in _suffixes():
         if plain.endswith(suffix):
             return surface
     return None
+
+
+@lru_cache(maxsize=1_000)
+def stored_on(method: bytes, path: str) -> Surface | None:
+    """The surface whose kept answer a GET asks for: by its id, behind the surface's path."""
+    holder = _plain(path).rpartition("/")[0]
+    found = surface_of(holder) if method == b"GET" else None
+    return found if found is not None and found.keeps_answers else None
+
+
+def _plain(path: str) -> str:
+    pieces: list[str] = []
+    for piece in unquote(path).lower().split(";")[0].split("/"):
+        if piece == "..":
+            pieces = pieces[:-1]
+        elif piece not in ("", "."):
+            pieces.append(piece)
+    return "/" + "/".join(pieces)

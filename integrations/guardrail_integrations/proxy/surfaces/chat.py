@@ -25,6 +25,7 @@ CONTROL = frozenset(
     prompt_cache_retention verbosity store""".split()
 )
 _MESSAGE = frozenset(("role", "content", "tool_calls", "function_call", "tool_call_id", "audio"))
+_TEXT_BLOCKS = ("text", "refusal", "input_text", "output_text", "thinking")  # vLLM takes them all
 ROLES: Mapping[Any, Role] = {
     "system": "system",
     "developer": "system",
@@ -78,9 +79,9 @@ def _called(call: Any, path: Path, found: Found) -> None:
 
 def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
-    if kind == "text" or kind == "refusal":
+    if kind in _TEXT_BLOCKS:
         found.others(block, ("type",), path, role, source)
-    elif kind == "image_url":
+    elif kind == "image_url" or (kind == "input_image" and block.get("image_url")):
         image = block.get("image_url")
         inner: Path = (*path, "image_url")
         if isinstance(image, dict):
@@ -249,18 +250,24 @@ def _pieces(data: Any) -> Iterator[Piece]:
         path: Path = ("choices", place)
         if isinstance(choice.get("text"), str):
             yield f"{name}/text", (*path, "text"), choice["text"]
-        delta = choice.get("delta")
-        for key, value in delta.items() if isinstance(delta, dict) else ():
-            inner = (*path, "delta", key)
-            if key == "role" or value is None:
-                continue
-            if isinstance(value, str):
-                yield f"{name}/{key}", inner, value
-            elif key == "tool_calls" and isinstance(value, list):
-                for index, call in enumerate(value):
-                    yield from _call_pieces(call, f"{name}/{key}", (*inner, index))
-            else:
-                yield from strings(value, f"{name}/{key}", inner)
+        if isinstance(choice.get("delta"), dict):
+            yield from _message_pieces(choice["delta"], name, (*path, "delta"))
+        if isinstance(choice.get("message"), dict):  # all of it once more, as some gateways send
+            yield from _message_pieces(choice["message"], f"{name}/message", (*path, "message"))
+
+
+def _message_pieces(message: Mapping[str, Any], name: str, path: Path) -> Iterator[Piece]:
+    for key, value in message.items():
+        inner: Path = (*path, key)
+        if key == "role" or value is None:
+            continue
+        if isinstance(value, str):
+            yield f"{name}/{key}", inner, value
+        elif key == "tool_calls" and isinstance(value, list):
+            for index, call in enumerate(value):
+                yield from _call_pieces(call, f"{name}/{key}", (*inner, index))
+        else:
+            yield from strings(value, f"{name}/{key}", inner)
 
 
 def _call_pieces(call: Any, name: str, path: Path) -> Iterator[Piece]:
@@ -281,4 +288,5 @@ surface = Surface(
     openai_error,
     ChatStream,
     counts_on_request=True,
+    keeps_answers=True,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,20 +16,28 @@ def read(root: Any, found: Found) -> None:
     """The parts of a request."""
     for key, value in root.items():
         if key in ("prompt", "suffix"):
-            texts_or_tokens(value, (key,), found)
+            texts_or_tokens(value, (key,), found, found.text)
+        elif key == "prompt_embeds" and value is not None:
+            found.skip("tokens", (key,))
         elif key not in CONTROL and isinstance(value, (str, dict, list)):
             found.rest(value, (key,))
 
 
-def texts_or_tokens(value: Any, path: Path, found: Found) -> None:
-    """A text, several, or numbers that stand for one and that no check can read."""
+def texts_or_tokens(
+    value: Any, path: Path, found: Found, said: Callable[[Any, Path], None]
+) -> None:
+    """What is said, once or in a list, or numbers that stand for it and that no check can read.
+    llama.cpp takes a text with media beside it."""
     if isinstance(value, list) and any(isinstance(item, int) for item in value):
         found.skip("tokens", path)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            texts_or_tokens(item, (*path, index), found)
+            texts_or_tokens(item, (*path, index), found, said)
+    elif isinstance(value, dict) and value.get("multimodal_data"):
+        found.skip("other", (*path, "multimodal_data"))
+        found.others(value, ("multimodal_data",), path)
     else:
-        found.rest(value, path)
+        said(value, path)
 
 
 class CompletionStream(ChatStream):

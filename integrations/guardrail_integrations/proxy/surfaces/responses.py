@@ -51,7 +51,7 @@ def _input(value: Any, path: Path, found: Found) -> None:
         for index, item in enumerate(value):
             _item(item, (*path, index), found)
     else:
-        found.rest(value, path)
+        found.text(value, path)
 
 
 def _item(item: Any, path: Path, found: Found) -> None:
@@ -279,4 +279,12 @@ def _said(value: Any, name: str, path: Path) -> Iterator[Piece]:
         yield from strings(value, name, path)
 
 
-surface = Surface("responses", "/responses", read, answer, openai_error, ResponseStream)
+surface = Surface(
+    "responses",
+    "/responses",
+    read,
+    answer,
+    openai_error,
+    ResponseStream,
+    keeps_answers=True,
+)
