@@ -43,7 +43,7 @@ class Picture:
     """An opened picture: the facts of its header, and its frames as RGB."""
 
     def __init__(self, data: bytes, part: str, limits: Limits) -> None:
-        self._part, self._limits = part, limits
+        self._data, self._part, self._limits = data, part, limits
         self._lock = threading.RLock()
         with damage(part):
             self._file = _open(data, part)
@@ -100,8 +100,7 @@ class Picture:
         with self._lock, damage(self._part):
             if not self.transparent:
                 return self.rgb(frame=frame)
-            self._file.seek(frame)
-            _check_pixels(*self._file.size, self._part, self._limits)
+            self._seek(frame)
             self._file.load()
             return _to_rgb(ImageOps.exif_transpose(self._file), background)
 
@@ -119,7 +118,7 @@ class Picture:
         with self._lock, damage(self._part):
             shown = []
             for frame in range(self.frames):
-                self._file.seek(frame)
+                self._seek(frame)
                 self._file.load()
                 shown.append(int(self._file.info.get("duration", 100)))
             return shown
@@ -140,12 +139,18 @@ class Picture:
             )
         return frames
 
+    def _seek(self, frame: int) -> None:
+        if self.format == "PNG" and frame < self._file.tell():
+            # Pillow (13.0) loses its place in an animated PNG on the way back.
+            self._file = _open(self._data, self._part)
+        self._file.seek(frame)
+        _check_pixels(*self._file.size, self._part, self._limits)
+
     def _decode(self, frame: int) -> Pillow.Image:
         from PIL import ImageOps
 
         if self.frames > 1 or frame:
-            self._file.seek(frame)
-            _check_pixels(*self._file.size, self._part, self._limits)
+            self._seek(frame)
         self._file.load()
         upright = ImageOps.exif_transpose(self._file)
         shown = _to_rgb(upright)
