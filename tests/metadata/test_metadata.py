@@ -74,6 +74,20 @@ def international() -> bytes:
     return as_png(BASE, pnginfo=info)
 
 
+def chunks(kind: bytes, *bodies: bytes) -> bytes:
+    """A picture with such chunks after its header."""
+    made = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for body in bodies
+    )
+    return as_png(BASE)[:33] + made + as_png(BASE)[33:]
+
+
+def after_pixels() -> bytes:
+    jpeg, said = as_jpeg(BASE), SAID.encode()
+    return jpeg[:-2] + b"\xff\xfe" + struct.pack(">H", len(said) + 2) + said + jpeg[-2:]
+
+
 CARRIERS = {
     "exif": lambda: carriers.with_exif(BASE, SAID),
     "exif comment": comment_exif,
@@ -82,7 +96,9 @@ CARRIERS = {
     "iptc": iptc,
     "jpeg comment": lambda: as_jpeg(BASE, comment=SAID.encode()),
     "png text": lambda: carriers.with_png_text(BASE, SAID),
+    "jpeg comment after the pixels": after_pixels,
     "png international text": international,
+    "png keyword": lambda: chunks(b"tEXt", SAID.encode() + b"\0none"),
     "png exif": lambda: saved("PNG", exif=exif_of(0x010E, SAID)),
     "gif comment": lambda: saved("GIF", comment=SAID.encode()),
     "webp exif": lambda: saved("WEBP", exif=exif_of(0x010E, SAID)),
@@ -154,15 +170,6 @@ def test_long_metadata_is_cut_with_a_reason() -> None:
     assert isinstance(text, Text)
     assert len(text.text) == 100
     assert ignored == Ignored("metadata: 4899 characters left unread")
-
-
-def chunks(kind: bytes, *bodies: bytes) -> bytes:
-    """A picture with such chunks after its header."""
-    made = b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for body in bodies
-    )
-    return as_png(BASE)[:33] + made + as_png(BASE)[33:]
 
 
 def test_texts_that_unpack_without_end_are_left_out_with_a_reason() -> None:

@@ -6,6 +6,7 @@ Every length is checked against the bytes that are there. Sources: PNG (W3C, thi
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from guardrail.detector import Ignored
 Kind = Literal["exif", "xmp", "iptc", "text", "thumbnail"]
 
 MAX_BLOCKS = 2_000
+SENTENCE = 3  # spaces; the keyword of a chunk is a word or two
 MAX_EXIF = 16  # blocks of it, each of which may point to the same bytes again and again
 MAX_INFLATED = 1 << 20  # bytes of one compressed text
 MAX_INFLATED_IN_ALL = 4 << 20
@@ -99,6 +101,8 @@ def _png_text(kind: bytes, body: bytes) -> tuple[bool, bytes, bytes]:
 
 
 def _keyed(keyword: bytes, text: bytes) -> Iterator[Block | Ignored]:
+    if keyword.count(b" ") >= SENTENCE:
+        yield Block("text", keyword)
     if keyword == b"XML:com.adobe.xmp":
         yield Block("xmp", text)
     elif keyword.startswith(b"Raw profile type "):
@@ -136,6 +140,9 @@ def _raw_profile(text: bytes) -> Iterator[Block | Ignored]:
         yield from _photoshop(block)
 
 
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
 def _jpeg(data: bytes) -> Iterator[Block | Ignored]:
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
@@ -143,7 +150,7 @@ def _jpeg(data: bytes) -> Iterator[Block | Ignored]:
         if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
             at += 1 if marker == 0xFF else 2
             continue
-        if marker in (0xDA, 0xD9):
+        if marker == 0xD9:
             return
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         if length < 2 or at + 2 + length > len(data):
@@ -151,7 +158,10 @@ def _jpeg(data: bytes) -> Iterator[Block | Ignored]:
             return
         body = data[at + 4 : at + 2 + length]
         at += 2 + length
-        if marker == 0xFE:
+        if marker == 0xDA:  # what stands after the pixels, or between the scans
+            found = _MARKER.search(data, at)
+            at = found.start() if found else len(data)
+        elif marker == 0xFE:
             yield Block("text", body)
         elif marker == 0xE1 and body.startswith(_EXIF):
             yield Block("exif", body[len(_EXIF) :])
