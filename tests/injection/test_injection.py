@@ -360,6 +360,15 @@ def test_encodings_that_explode_end_within_bounds(text: str) -> None:
     )
 
 
+def test_harmless_codes_before_it_hide_no_attack() -> None:
+    codes = [base64.b64encode(f"box number {i} is here".encode()).decode() for i in range(100)]
+    attack = base64.b64encode(ATTACK.encode()).decode()
+    assert (
+        score("\n".join(f"{i}: {code}" for i, code in enumerate([*codes, attack])), "tool") >= 0.5
+    )
+    assert score("%20" * MAX_DECODED + f"\n{attack}", "tool") >= 0.5
+
+
 def test_html_is_unescaped() -> None:
     assert score(html.escape(f"<p title='{ATTACK}'>")) >= 0.5
 

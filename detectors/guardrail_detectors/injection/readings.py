@@ -28,7 +28,7 @@ from guardrail_detectors.injection.hints import REVERSED_WORDS, hints
 from guardrail_detectors.normalise import INVISIBLE, Normalised, folded, folded_char
 from guardrail_detectors.normalise import plain as as_plain
 
-MAX_PIECES = 32  # decoded pieces of one text
+MAX_PIECES = 128  # decoded pieces of one text
 MAX_DECODED = 200_000  # characters of them in all
 HEX_DIGITS = 20  # of one piece at least
 ESCAPED = 0.5  # of its length at most is left of a line most of which is escaped
@@ -290,8 +290,10 @@ def _decoded(
     """What stands encoded in the text, and in what comes of that."""
     found: list[tuple[int, int, str, bool]] = []
     for start, end, decoder in _candidates(text.text, marks):
-        if budget[0] <= 0 or end - start > budget[1]:
+        if budget[0] <= 0:
             break
+        if end - start > budget[1]:
+            continue
         new = decoder(text.text[start:end])
         if new is None or new == text.text[start:end]:
             continue
