@@ -181,6 +181,21 @@ def test_texts_that_unpack_without_end_are_left_out_with_a_reason() -> None:
     assert sum(len(b.data) for b in unpacked if isinstance(b, Block)) <= MAX_INFLATED_IN_ALL
 
 
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_chunk_that_unpacks_too_far_costs_no_look_at_the_picture(kind: bytes, place: str) -> None:
+    body = b"C\0\0" + zlib.compress(b"a " * 40_000_000, 9)
+    said = chunks(b"tEXt", b"C\0previous instructions")
+    bomb = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    at = 33 if place == "before" else len(said) - 12
+    data = said[:at] + bomb + said[at:]
+    picture = Image(data).picture
+    assert picture.rgb().getpixel((3, 3)) == (90, 120, 60)
+    assert picture.trailing_bytes == 0
+    screening = Guard(POLICY).screen("hi", [data])
+    assert [(f.detector, f.label) for f in screening.findings] == [("keywords", "keyword")]
+
+
 def test_tags_that_point_to_the_same_bytes_are_bounded() -> None:
     said, count = b"lorem ipsum " * 80_000, 500
     tags = b"".join(struct.pack("<HHII", 0x010E + n, 2, len(said) - n, 8) for n in range(count))
