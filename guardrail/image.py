@@ -43,20 +43,30 @@ class Picture:
     """An opened picture: the facts of its header, and its frames as RGB."""
 
     def __init__(self, data: bytes, part: str, limits: Limits) -> None:
-        self._part, self._limits = part, limits
+        self._data, self._part, self._limits = data, part, limits
         self._lock = threading.RLock()
         with damage(part):
-            self._file = _open(data, part)
-            width, height = self._file.size
-            _check_pixels(width, height, part, limits)
-            self.format: str = self._file.format or ""
-            self.mode: str = self._file.mode
-            end, counted = _end_of(data, self.format)
-            self.trailing_bytes = max(0, len(data) - end) if end else 0
-            self.frames: int = self._count_frames(counted)
-            self._first = self._decode(0)
-            self.transparent: bool = self._file.has_transparency_data
+            try:
+                self._read()
+            except ValueError:
+                # Pillow refuses texts that unpack too far, and the picture needs none of them.
+                self._data = _without_texts(data)
+                if len(self._data) == len(data):
+                    raise
+                self._read()
         self.width, self.height = self._first.size
+
+    def _read(self) -> None:
+        self._file = _open(self._data, self._part)
+        width, height = self._file.size
+        _check_pixels(width, height, self._part, self._limits)
+        self.format: str = self._file.format or ""
+        self.mode: str = self._file.mode
+        end, counted = _end_of(self._data, self.format)
+        self.trailing_bytes = max(0, len(self._data) - end) if end else 0
+        self.frames: int = self._count_frames(counted)
+        self._first = self._decode(0)
+        self.transparent: bool = self._file.has_transparency_data
 
     @property
     def visual_tokens(self) -> int:
@@ -100,8 +110,7 @@ class Picture:
         with self._lock, damage(self._part):
             if not self.transparent:
                 return self.rgb(frame=frame)
-            self._file.seek(frame)
-            _check_pixels(*self._file.size, self._part, self._limits)
+            self._seek(frame)
             self._file.load()
             return _to_rgb(ImageOps.exif_transpose(self._file), background)
 
@@ -119,7 +128,7 @@ class Picture:
         with self._lock, damage(self._part):
             shown = []
             for frame in range(self.frames):
-                self._file.seek(frame)
+                self._seek(frame)
                 self._file.load()
                 shown.append(int(self._file.info.get("duration", 100)))
             return shown
@@ -140,12 +149,18 @@ class Picture:
             )
         return frames
 
+    def _seek(self, frame: int) -> None:
+        if self.format == "PNG" and frame < self._file.tell():
+            # Pillow (13.0) loses its place in an animated PNG on the way back.
+            self._file = _open(self._data, self._part)
+        self._file.seek(frame)
+        _check_pixels(*self._file.size, self._part, self._limits)
+
     def _decode(self, frame: int) -> Pillow.Image:
         from PIL import ImageOps
 
         if self.frames > 1 or frame:
-            self._file.seek(frame)
-            _check_pixels(*self._file.size, self._part, self._limits)
+            self._seek(frame)
         self._file.load()
         upright = ImageOps.exif_transpose(self._file)
         shown = _to_rgb(upright)
@@ -349,6 +364,22 @@ def _end_of_png(data: bytes) -> int:
         if kind == b"IEND":
             return at
     return 0
+
+
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+
+
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without its texts and its colour profile; anything else as it is."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return data
+    kept, at = [data[:8]], 8
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] not in _TEXTS:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _end_of_gif(data: bytes) -> tuple[int, int | None]:

@@ -38,7 +38,7 @@ def keywords(
         raise ValueError("words: the list is empty; give words, or a file with one a line")
     spec = Spec(
         name="keywords",
-        version=f"1:{_digest(phrases)}",
+        version=f"2:{_digest(phrases)}",
         labels=(label,),
         inline=len(phrases) < 1000,
         window=max(map(len, phrases)) + 1,

@@ -10,11 +10,14 @@ from functools import lru_cache
 
 INVISIBLE = frozenset(
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b"
-    "\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u3164\ufeff\uffa0"
+    "\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2065\u2066\u2067\u2068\u2069\u206a\u206b\u206c"
+    "\u206d\u206e\u206f\u3164\ufeff\uffa0\u180b\u180c\u180d\u180f\ufff9\ufffa\ufffb"
+    "\U0001bca0\U0001bca1\U0001bca2\U0001bca3\U0001d173\U0001d174\U0001d175\U0001d176\U0001d177"
+    "\U0001d178\U0001d179\U0001d17a"
 )
 
 # Control characters that are no white space, and lone surrogates.
-_UNSEEN = re.compile("[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def plain_char(char: str) -> str:
         return ""
     if "\U000e0020" <= char <= "\U000e007e":  # tag characters spell ASCII unseen
         return chr(ord(char) - 0xE0000)
-    if "\U000e0000" <= char <= "\U000e007f":
+    if "\U000e0000" <= char <= "\U000e0fff" or "\ufff0" <= char <= "\ufff8":
         return ""
     return unicodedata.normalize("NFKC", char)
 

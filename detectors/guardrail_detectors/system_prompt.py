@@ -110,7 +110,7 @@ def system_prompt(
 
     spec = Spec(
         name="system_prompt",
-        version="1",
+        version="2",
         labels=(CANARY, PASSAGE),
         scope="call",
         window=WINDOW,

@@ -45,7 +45,7 @@ def urls(*, allow: list[str] | None = None, deny: list[str] | None = None) -> De
     """
     allowed = None if allow is None else hosts_of(allow, "allow")
     denied = hosts_of(deny or [], "deny")
-    spec = Spec(name="urls", version="1", labels=(DENIED, CREDENTIALS, ACTIVE), window=LONGEST_HOST)
+    spec = Spec(name="urls", version="2", labels=(DENIED, CREDENTIALS, ACTIVE), window=LONGEST_HOST)
 
     def run(view: View) -> list[Finding]:
         found = []

@@ -72,7 +72,8 @@ def scan(
     console = terminal(stderr=True)
     with (
         source.open("rb") as lines,
-        target.open("a", encoding="utf-8") as out,
+        # Half of a surrogate pair is written as JSON escapes it.
+        target.open("a", encoding="utf-8", errors="backslashreplace") as out,
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task("rows", total=total, completed=done)

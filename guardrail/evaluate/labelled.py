@@ -30,7 +30,7 @@ class Labelled:
     def text(self) -> str:
         """What stands in the row, or the name of its first picture."""
         shown = self.row.get("prompt") or self.row.get("tool")
-        return str(shown or (self.images or ["-"])[0])
+        return _shown(str(shown or (self.images or ["-"])[0]))
 
     @property
     def images(self) -> list[str]:
@@ -53,23 +53,30 @@ def labelled(path: Path) -> Iterator[Labelled]:
     `guardrail scan` reads: `prompt`, `tool`, `images`. `text` stands for `tool` where the kind is
     a document's, and for `prompt` elsewhere. Raises UnreadableRow.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _labelled(number, line)
 
 
-def _labelled(number: int, line: str) -> Labelled:
+def _shown(text: str) -> str:
+    """A text without what no terminal should be sent and no page can hold."""
+    return "".join(char if char.isprintable() or char.isspace() else "\ufffd" for char in text)
+
+
+def _labelled(number: int, line: bytes) -> Labelled:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
+    except (UnicodeDecodeError, json.JSONDecodeError):
         raise UnreadableRow(f"line {number}: not a line of JSON") from None
+    except RecursionError:
+        raise UnreadableRow(f"line {number}: nested too deeply") from None
     if not isinstance(row, dict) or "label" not in row:
         raise UnreadableRow(f"line {number}: an object with a label is expected")
     label = row["label"]
     if label not in ("attack", "benign", None):
         raise UnreadableRow(f'line {number}: label: "attack", "benign" or null is expected')
-    names = {key: str(row.get(key) or "-") for key in ("kind", "source", "lang")}
+    names = {key: _shown(str(row.get(key) or "-")) for key in ("kind", "source", "lang")}
     given = {key: row[key] for key in ("prompt", "tool", "images") if row.get(key)}
     if isinstance(row.get("text"), str):
         given["tool" if names["kind"] in DOCUMENTS else "prompt"] = row["text"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LARGEST = 1600  # pixels of the longer side of a picture that is drawn on
+LONGEST = 2_000  # bytes of a text; a QR code holds little more
 _ENDINGS = {b"\x89PNG": "png", b"GIF8": "gif"}
 
 
@@ -62,6 +63,8 @@ def render(
         grounds = [opened(path) for path in _files(bases)]
     except (OSError, ValueError) as error:
         fail(f"{error}")
+    if font is not None:
+        check_font(font)
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
     with (folder / "index.jsonl").open("w", encoding="utf-8") as index:
@@ -116,20 +119,53 @@ def rendered(
 def read_texts(path: Path) -> list[str]:
     """The texts of a file of lines, or of JSON lines with "text". Raises ValueError."""
     texts = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-        text: object = line.strip()
-        if line.startswith("{"):
-            try:
-                text = json.loads(line).get("text")
-            except json.JSONDecodeError:
-                raise ValueError(f"{path}: line {number}: not a line of JSON") from None
-            if not isinstance(text, str):
-                raise ValueError(f'{path}: line {number}: no "text"')
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            text = _text(line)
+        except ValueError as error:
+            raise ValueError(f"{path}: line {number}: {error}") from None
         if text:
-            texts.append(str(text))
+            texts.append(text)
     if not texts:
         raise ValueError(f"{path}: no texts")
     return texts
+
+
+def _text(line: bytes) -> str:
+    try:
+        text: object = line.decode().strip()
+        if line.startswith(b"{"):
+            text = json.loads(line).get("text")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    except json.JSONDecodeError:
+        raise ValueError("not a line of JSON") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(text, str):
+        raise ValueError('no "text"')
+    check_text(text)
+    return text
+
+
+def check_text(text: str) -> None:
+    """Raises ValueError for what cannot be drawn in every style."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair cannot be drawn") from None
+    if size > LONGEST:
+        raise ValueError(f"a text of {size} bytes, where {LONGEST} are drawn at most")
+
+
+def check_font(path: Path) -> None:
+    """End the command if a file is no font."""
+    from guardrail.redteam.canvas import Typeface
+
+    try:
+        Typeface(path).at(12)
+    except OSError as error:
+        fail(f"{path}: {error}")
 
 
 def opened(path: Path) -> Image.Image:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Channel = Literal["picture", "typed", "tool"]
 
 MOST = 200
-LONGEST = 2_000  # characters of a version
 PLAIN = "plain"  # the form that changes nothing
 EXPLORING = 0.4  # share of tries that start from the text as given
 PROMPT = "What does this say?"  # typed beside a picture or a tool's result
@@ -79,13 +78,14 @@ def search(
     A try starts from the text as given or from the version with the lowest score so far. An
     attack is through if the call would go on, flagged or not.
     """
-    from guardrail.redteam.render import opened, style_names
+    from guardrail.redteam.render import check_text, opened, style_names
 
     guard = load_guard(policy)
     for name in styles:
         if name not in style_names():
             fail(f"there is no style {name!r}; there are: {', '.join(style_names())}")
     try:
+        check_text(attack)
         ground = opened(base) if base else None
     except ValueError as error:
         fail(str(error))
@@ -111,7 +111,7 @@ def searched(
     from random import Random
 
     from guardrail.redteam.mutations import ENCODINGS, PARAPHRASES
-    from guardrail.redteam.render import rendered, style_names
+    from guardrail.redteam.render import LONGEST, rendered, style_names
 
     chance = Random(seed)  # noqa: S311  nothing is kept secret with it
     forms = list(styles) or [*style_names()] if channel == "picture" else [PLAIN, *ENCODINGS]
@@ -122,7 +122,7 @@ def searched(
         words, form = chance.choice(list(PARAPHRASES)), chance.choice(forms)
         start = attack if chance.random() < EXPLORING else best
         said = PARAPHRASES[words](start, chance)
-        if (said, form) in seen or len(said) > LONGEST:
+        if (said, form) in seen or len(said.encode()) > LONGEST:
             failed += 1
             continue
         failed, made = 0, made + 1

@@ -133,6 +133,25 @@ def test_scan_gives_a_row_for_every_row(folder: Path) -> None:
     assert all("ms" in row for row in (a, b, c, d, e))
 
 
+def test_scan_takes_any_bytes(folder: Path) -> None:
+    source, out, policy = folder / "in.jsonl", folder / "out.jsonl", folder / "policy.yaml"
+    policy.write_text(
+        "apiVersion: guardrail/v1\npolicy: {id: words}\nrules:\n"
+        "  - {id: w, when: input, check: {use: keywords, words: [teapot]}, action: redact}\n"
+    )
+    source.write_bytes(
+        b'{"id": "a", "prompt": "hi \xff"}\n\xff\xfe\n\x00\n'
+        b'{"id": "\\ud800", "prompt": "a teapot \\udc00"}\n'
+        b'{"id": "c", "images": ["\\ud800.png"]}\n{"id": "d", "images": ["a\\u0000"]}\n'
+    )
+    done = guardrail("scan", source, "-o", out, "--policy", policy)
+    assert done.exit_code == 3
+    found = rows(out)
+    assert [row["id"] for row in found] == [1, 2, 3, "\ud800", "c", "d"]
+    assert [row["action"] for row in found] == [*["error"] * 3, "redact", "error", "error"]
+    assert found[3]["redacted"]["prompt"].endswith("\udc00")
+
+
 def test_scan_goes_on_where_it_stopped(folder: Path) -> None:
     out = folder / "out.jsonl"
     guardrail("scan", scan_rows(folder), "-o", out)

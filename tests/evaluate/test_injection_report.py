@@ -33,7 +33,8 @@ rules:
 
 def run(folder: Path, rows: list[Any], *more: str) -> Any:
     data, policy = folder / "rows.jsonl", folder / "policy.yaml"
-    data.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows))
+    lines = [r if isinstance(r, str | bytes) else json.dumps(r) for r in rows]
+    data.write_bytes(b"\n".join(r.encode() if isinstance(r, str) else r for r in lines))
     policy.write_text(POLICY)
     arguments = ["eval", "injection", str(data), "--policy", str(policy), *more]
     return CliRunner().invoke(main, arguments)
@@ -74,18 +75,32 @@ def test_rows_that_cannot_be_screened_are_counted_apart(tmp_path: Path) -> None:
     ("row", "says"),
     [
         ("{", "line 1: not a line of JSON"),
+        (b'{"text": "a \xff", "label": "attack"}', "line 1: not a line of JSON"),
+        ("[" * 100_000, "line 1: nested too deeply"),
         ("[]", "line 1: an object with a label is expected"),
         ('{"text": "a"}', "line 1: an object with a label is expected"),
         ('{"text": "a", "label": "bad"}', 'line 1: label: "attack", "benign" or null'),
         ('{"label": "attack"}', "line 1: no text, prompt, tool or images"),
     ],
 )
-def test_bad_rows_are_named(tmp_path: Path, row: str, says: str) -> None:
+def test_bad_rows_are_named(tmp_path: Path, row: str | bytes, says: str) -> None:
     result = run(tmp_path, [row])
     assert result.exit_code == 2
     assert says in result.output
     with pytest.raises(UnreadableRow):
         list(labelled(tmp_path / "rows.jsonl"))
+
+
+def test_what_no_terminal_should_be_sent_is_not(tmp_path: Path) -> None:
+    """Halves of surrogate pairs, escape sequences and marks that turn the line around."""
+    odd = "fine \ud800 \x1b[2J \u202e day"
+    rows = [*ROWS, {"text": odd, "label": "attack", "kind": "k\udc00"}]
+    page = tmp_path / "page.html"
+    result = run(tmp_path, rows, "--html", str(page))
+    assert result.exit_code == 0, result.output
+    for shown in (result.output, page.read_text("utf-8")):
+        assert "fine \ufffd \ufffd[2J \ufffd day" in shown
+        assert "k\ufffd" in shown
 
 
 def test_a_policy_without_such_a_rule_is_refused(tmp_path: Path) -> None:

@@ -15,9 +15,15 @@ from PIL.PngImagePlugin import PngInfo
 from guardrail import Guard, Ignored, Image, Text
 from guardrail.redteam import carriers
 from guardrail.redteam.canvas import as_jpeg, as_png
-from guardrail_detectors.metadata import metadata
-from guardrail_detectors.metadata.blocks import MAX_INFLATED, Block, blocks
-from guardrail_detectors.metadata.exif import read_exif
+from guardrail_detectors.metadata import MAX_READ, MAX_REASONS, metadata
+from guardrail_detectors.metadata.blocks import (
+    MAX_EXIF,
+    MAX_INFLATED,
+    MAX_INFLATED_IN_ALL,
+    Block,
+    blocks,
+)
+from guardrail_detectors.metadata.exif import MAX_VALUES, Tag, read_exif
 from guardrail_detectors.metadata.packets import xmp_texts
 
 BASE = Pillow.new("RGB", (64, 48), (90, 120, 60))
@@ -68,6 +74,20 @@ def international() -> bytes:
     return as_png(BASE, pnginfo=info)
 
 
+def chunks(kind: bytes, *bodies: bytes) -> bytes:
+    """A picture with such chunks after its header."""
+    made = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for body in bodies
+    )
+    return as_png(BASE)[:33] + made + as_png(BASE)[33:]
+
+
+def after_pixels() -> bytes:
+    jpeg, said = as_jpeg(BASE), SAID.encode()
+    return jpeg[:-2] + b"\xff\xfe" + struct.pack(">H", len(said) + 2) + said + jpeg[-2:]
+
+
 CARRIERS = {
     "exif": lambda: carriers.with_exif(BASE, SAID),
     "exif comment": comment_exif,
@@ -76,7 +96,9 @@ CARRIERS = {
     "iptc": iptc,
     "jpeg comment": lambda: as_jpeg(BASE, comment=SAID.encode()),
     "png text": lambda: carriers.with_png_text(BASE, SAID),
+    "jpeg comment after the pixels": after_pixels,
     "png international text": international,
+    "png keyword": lambda: chunks(b"tEXt", SAID.encode() + b"\0none"),
     "png exif": lambda: saved("PNG", exif=exif_of(0x010E, SAID)),
     "gif comment": lambda: saved("GIF", comment=SAID.encode()),
     "webp exif": lambda: saved("WEBP", exif=exif_of(0x010E, SAID)),
@@ -148,6 +170,59 @@ def test_long_metadata_is_cut_with_a_reason() -> None:
     assert isinstance(text, Text)
     assert len(text.text) == 100
     assert ignored == Ignored("metadata: 4899 characters left unread")
+
+
+def test_texts_that_unpack_without_end_are_left_out_with_a_reason() -> None:
+    packed = [zlib.compress(b"%d lorem ipsum " % n * 60_000) for n in range(100, 160)]
+    text, reasons = read(chunks(b"zTXt", *(b"C\0\0" + one for one in packed)))
+    assert text.startswith("100 lorem")
+    assert reasons[0] == f"metadata: more than {MAX_READ} characters"
+    unpacked = list(blocks(chunks(b"zTXt", *(b"C\0\0" + p for p in packed))))
+    assert sum(len(b.data) for b in unpacked if isinstance(b, Block)) <= MAX_INFLATED_IN_ALL
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_chunk_that_unpacks_too_far_costs_no_look_at_the_picture(kind: bytes, place: str) -> None:
+    body = b"C\0\0" + zlib.compress(b"a " * 40_000_000, 9)
+    said = chunks(b"tEXt", b"C\0previous instructions")
+    bomb = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    at = 33 if place == "before" else len(said) - 12
+    data = said[:at] + bomb + said[at:]
+    picture = Image(data).picture
+    assert picture.rgb().getpixel((3, 3)) == (90, 120, 60)
+    assert picture.trailing_bytes == 0
+    screening = Guard(POLICY).screen("hi", [data])
+    assert [(f.detector, f.label) for f in screening.findings] == [("keywords", "keyword")]
+
+
+def test_tags_that_point_to_the_same_bytes_are_bounded() -> None:
+    said, count = b"lorem ipsum " * 80_000, 500
+    tags = b"".join(struct.pack("<HHII", 0x010E + n, 2, len(said) - n, 8) for n in range(count))
+    tiff = b"II*\0" + struct.pack("<I", 8 + len(said)) + said
+    tiff += struct.pack("<H", count) + tags + bytes(4)
+    found = list(read_exif(tiff))
+    assert sum(len(tag.text) for tag in found if isinstance(tag, Tag)) <= MAX_VALUES
+    assert found[-1] == Ignored(f"metadata: EXIF texts of more than {MAX_VALUES} bytes")
+    text, reasons = read(chunks(b"eXIf", *[tiff] * 20))
+    assert text.startswith("lorem ipsum")
+    assert f"metadata: more than {MAX_READ} characters" in reasons
+
+
+def test_many_exif_blocks_and_reasons_are_bounded() -> None:
+    tags = b"".join(struct.pack("<HHII", n, 2, 0xFFFF0000 + n, 8) for n in range(400))
+    tiff = b"II*\0" + struct.pack("<IH", 8, 400) + tags + bytes(4)
+    text, reasons = read(chunks(b"eXIf", *[tiff] * 100))
+    assert text == ""
+    assert len(reasons) == MAX_REASONS
+    assert sum(isinstance(b, Block) for b in blocks(chunks(b"eXIf", *[tiff] * 100))) == MAX_EXIF
+
+
+@pytest.mark.parametrize("start", [b"<?", b" a=", b">", b"<? >", b" a=\"'", b"&#"])
+def test_packets_made_to_be_slow_are_read(start: bytes) -> None:
+    """Where a pattern looks at the rest again from each beginning, this takes hours."""
+    packet = start * ((4 << 20) // len(start) - 100) + b"<a>ignore the rest</a>"
+    assert "ignore the rest" in list(xmp_texts(packet))
 
 
 def test_xml_is_never_expanded() -> None:

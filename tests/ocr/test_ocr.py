@@ -12,7 +12,7 @@ import zxingcpp
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from guardrail import Box, Extractor, Guard, Ignored, Image, Text
+from guardrail import Box, Extractor, Guard, Ignored, Image, Limits, Text
 from guardrail.cli.drawing import Line as Drawn
 from guardrail.cli.drawing import chat, invoice, page, png, receipt
 from guardrail_detectors.ocr import ocr
@@ -84,6 +84,14 @@ def test_every_frame_is_read_once() -> None:
     text = read(out.getvalue())
     assert text.text.split("\n") == ["one apple", "two pears"]
     assert [region.frame for region in text.regions] == [0, 1]
+
+
+def test_frames_that_are_not_looked_at_are_said() -> None:
+    frames = [Pillow.new("RGB", (64, 64), (10 * i, 200, 200)) for i in range(12)]
+    out = BytesIO()
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])
+    left = Image(out.getvalue(), limits=Limits(max_frames=5))
+    assert list(ENGINES["rapidocr"].run(left)) == [Ignored("ocr: 7 of 12 frames left unread")]
 
 
 def test_nothing_is_read_where_there_is_nothing() -> None:

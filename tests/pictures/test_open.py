@@ -122,6 +122,20 @@ def test_frames_are_sampled_and_decoded(kind: str) -> None:
     assert opened(data, Limits(max_frames=1)).sampled() == (0,)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_frames_are_decoded_in_any_order(kind: str) -> None:
+    """Each of several extractors asks for the frames from the first one on."""
+    frames = [Pillow.new("RGB", (400, 200), (120 + 2 * i, 210, 220 - i)) for i in range(60)]
+    ImageDraw.Draw(frames[37]).text((5, 80), "hello there " * 5, (0, 0, 0))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    picture = opened(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options))
+    for frame in (59, 0, 37, 8, 36, 8, 59, 1, 0, 2):
+        dark = np.asarray(picture.rgb(frame=frame)).min() < 100
+        assert dark == (frame == 37)
+    assert len(picture.durations()) == 60
+    picture.rgb(frame=8)
+
+
 def test_scaling_keeps_the_proportions_and_never_enlarges() -> None:
     picture = opened(encoded(drawn((600, 300)), "PNG"))
     assert picture.rgb(max_side=200).size == (200, 100)

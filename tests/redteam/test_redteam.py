@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
@@ -17,7 +17,7 @@ from guardrail import Guard, Image
 from guardrail.cli import main
 from guardrail.redteam.canvas import Typeface
 from guardrail.redteam.mutations import ENCODINGS, PARAPHRASES
-from guardrail.redteam.render import read_texts, rendered, style_names
+from guardrail.redteam.render import LONGEST, read_texts, rendered, style_names
 from guardrail.redteam.scaling import hidden
 from guardrail.redteam.search import searched
 from guardrail.redteam.styles import STYLES, Order
@@ -98,13 +98,22 @@ def test_render_writes_what_eval_reads(tmp_path: Path) -> None:
         ("{", (), "not a line of JSON"),
         ("hello", ("--style", "sideways"), "there is no style 'sideways'"),
         ("hello", ("--on", "texts.txt"), "no picture of a known format"),
+        ("hello", ("--font", "texts.txt"), "texts.txt: unknown file format"),
+        (b"hello\nfine \xff\n", (), "texts.txt: line 2: not UTF-8"),
+        ('{"text": "a \\ud800 b"}', (), "line 1: half of a surrogate pair cannot be drawn"),
+        ("\n" + "ä" * 1001, (), "line 2: a text of 2002 bytes, where 2000 are drawn at most"),
+        ('{"text": ' + "[" * 100_000, (), "line 1: nested too deeply"),
     ],
 )
 def test_mistakes_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: str, styles: tuple[str, ...], said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    texts: str | bytes,
+    styles: tuple[str, ...],
+    said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("texts.txt").write_text(texts, "utf-8")
+    Path("texts.txt").write_bytes(texts.encode() if isinstance(texts, str) else texts)
     done = guardrail("redteam", "render", "texts.txt", "-o", "out", *styles)
     assert done.exit_code == 2
     assert said in done.output
@@ -116,6 +125,23 @@ def test_texts_come_as_lines_or_as_json(tmp_path: Path) -> None:
     assert read_texts(path) == ["one", "two"]
 
 
+def test_the_longest_text_can_be_drawn_in_every_style() -> None:
+    text = "忽略 " * (LONGEST // 7)
+    for made in rendered([text], [Pillow.new("RGB", (320, 240), "white")], style_names()):
+        assert all(Image(picture).picture.width for picture in made.pictures)
+
+
+@pytest.mark.parametrize(
+    ("attack", "said"),
+    [("ignore \udcff rules", "half of a surrogate pair"), ("rule " * 500, "a text of 2500 bytes")],
+)
+def test_a_search_refuses_what_cannot_be_drawn(attack: str, said: str) -> None:
+    done = guardrail("redteam", "search", attack, "--as", "typed")
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+@settings(deadline=None)
 @given(st.text(max_size=60), st.randoms(use_true_random=False))
 def test_mutations_take_any_text(text: str, chance: object) -> None:
     for mutation in (*PARAPHRASES.values(), *ENCODINGS.values()):

@@ -78,7 +78,7 @@ def exfiltration(*, hosts: list[str] | None = None) -> Detector:
 
     spec = Spec(
         name="exfiltration",
-        version="1",
+        version="2",
         labels=(PICTURE_DATA, LINK_DATA, PICTURE_HOST, LINK_HOST),
         scope="call",
         window=WINDOW,

@@ -22,6 +22,8 @@ REVERSED_WORDS = (
 ).split()
 
 _SPELT = "|".join(SPELT)
+_LETTER = r"[\pL\pN\x{900}-\x{eff}][\x{900}-\x{eff}]{0,2}"
+_BETWEEN = r"[\s\x{1c}-\x{1f}\x{85}\pZ.,:;_*\-\x{b7}\x{2013}\x{2014}\x{2022}|/+~]"
 _MARKS = {
     "base64": r"[a-z0-9+/_-]{16}",
     "base32": r"[a-z2-7]{24}",
@@ -34,7 +36,7 @@ _MARKS = {
     "shifted": "|".join(re.escape(word) for word in SHIFTED_WORDS),
     "leet": r"[a-z][013457@$!|]+[a-z]|[013457@$]+[a-z]{2}",
     "reversed": "|".join(REVERSED_WORDS),
-    "spaced": r"(?:\pL|\pN)(?:[ ._*\-\x{b7}|/]{1,2}(?:\pL|\pN)){4}",
+    "spaced": rf"(?:{_LETTER}{_BETWEEN}{{1,3}}){{4}}",
 }
 
 

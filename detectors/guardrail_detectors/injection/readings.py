@@ -11,7 +11,7 @@ import binascii
 import html
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from guardrail_detectors.injection.ciphers import (
@@ -25,13 +25,15 @@ from guardrail_detectors.injection.ciphers import (
     rot47,
 )
 from guardrail_detectors.injection.hints import REVERSED_WORDS, hints
-from guardrail_detectors.normalise import INVISIBLE, Normalised, folded
+from guardrail_detectors.normalise import INVISIBLE, Normalised, folded, folded_char
 from guardrail_detectors.normalise import plain as as_plain
 
-MAX_PIECES = 32  # decoded pieces of one text
+MAX_PIECES = 128  # decoded pieces of one text
 MAX_DECODED = 200_000  # characters of them in all
 HEX_DIGITS = 20  # of one piece at least
 ESCAPED = 0.5  # of its length at most is left of a line most of which is escaped
+SPACED_LETTERS = 4  # a row of digits is a table
+STYLED_LETTERS = 6  # fewer are signs of a pronunciation, or badges
 LEET_WORDS, LEET_SHARE = 4, 0.3  # so many words with digits for letters are no accident
 
 # Letters of other scripts that are drawn like Latin ones (Unicode's confusables.txt, UTS #39).
@@ -42,6 +44,21 @@ _LOOK_ALIKES = {
         "αa οo εe ρp υu νv ιi κk τt χx ηn γy ωw ϲc ոn սu աw օo ցg հh ɩi ɑa ʏy ꜱs ɪi"
     ).split()
 }
+# Letters in a style for which Unicode gives no compatibility form: small capitals, and white
+# letters in discs and squares.
+_STYLED = {
+    **{
+        ord(letter): plain
+        for letter, plain in zip(
+            "\u1d00\u0299\u1d04\u1d05\u1d07\ua730\u0262\u029c\u026a\u1d0a\u1d0b\u029f\u1d0d\u0274\u1d0f\u1d18"
+            "\ua7af\u0280\ua731\u1d1b\u1d1c\u1d20\u1d21\u028f\u1d22",
+            "abcdefghijklmnopqrstuvwyz",
+            strict=True,
+        )
+    },
+    **{first + index: chr(97 + index) for first in (0x1F150, 0x1F170) for index in range(26)},
+}
+_LOOK_ALIKES |= _STYLED
 _LEET = tuple(str.maketrans("013457@$!|", f"o{one}eastasi{one}") for one in "il")
 
 
@@ -70,33 +87,43 @@ def readings(text: str, depth: int) -> Iterator[Reading]:
         return
     budget = [MAX_PIECES, MAX_DECODED]
     marks = hints(text) if text.isascii() else hints(text, plain.text)
-    yield from _disguises(text, plain, marks)
-    yield from _decoded(Normalised(text), depth, budget, marks)
+    spaced: Normalised | None = None
+    for reading in _disguises(text, plain, marks):
+        spaced = reading.cased or spaced
+        yield reading
+    yield from _decoded(as_plain(text), depth, budget, marks)
+    if spaced is not None:
+        yield from _decoded(spaced, depth, budget, hints(spaced.text))
 
 
 def _disguises(text: str, plain: Normalised, marks: Collection[str]) -> Iterator[Reading]:
     if not text.isascii():
         resolved = plain.text.translate(_LOOK_ALIKES)
-        hidden = any(char in INVISIBLE or "\U000e0020" <= char <= "\U000e007e" for char in text)
+        hidden = any(char in INVISIBLE or "\U000e0000" <= char <= "\U000e0fff" for char in text)
         mixed = _mixes_scripts(plain.text)
-        if mixed or hidden:
+        styled = sum(ord(char) in _STYLED for char in plain.text) >= STYLED_LETTERS
+        if mixed or hidden or styled:
             yield Reading(Normalised(resolved, plain.spans), obscured=True)
     if "leet" in marks and (leetish := len(_LEETISH.findall(plain.text))):
         guessed = leetish < max(LEET_WORDS, LEET_SHARE * len(plain.text.split()))
         for letters in _LEET:
             read = Normalised(plain.text.translate(letters), plain.spans)
             yield Reading(read, obscured=True, guessed=guessed)
-    if "spaced" in marks and (joined := _joined(plain)) is not None:
-        yield Reading(joined, obscured=True)
+    if "spaced" in marks and (joined := _joined(as_plain(text))) is not None:
+        yield Reading(joined.map(folded_char), obscured=True, cased=joined)
     if "reversed" in marks and _REVERSED.search(plain.text):
         spans = [plain.span(i, i + 1) for i in range(len(plain.text))][::-1]
         yield Reading(Normalised(plain.text[::-1], tuple(spans)), obscured=True)
 
 
-_LEETISH = re.compile(r"[a-z][013457@$!|]+[a-z]|\b[013457@$]+[a-z]{2}")
+# A run of digits and signs is looked at from its beginning only, which keeps this linear.
+_LEETISH = re.compile(r"[a-z][013457@$!|]++[a-z]|(?<![013457@$])[@$]*+\b[013457@$]++[a-z]{2}")
 _REVERSED = re.compile(rf"\bs?(?:{'|'.join(REVERSED_WORDS)})\b")
-_GAP = re.compile(r"[\s._*\-\u00b7|/]+")
-_SPACED = re.compile(r"(?:(?<=\s)|^)(?:[^\W_](?:[ ._*\-\u00b7|/]{1,2})){4,}[^\W_](?=\s|$|\W)")
+_BETWEEN = r"[\s.,:;_*\-\u00b7\u2013\u2014\u2022|/+~]"
+# One letter with its marks; scripts of South Asia write vowels as marks of their own.
+_LETTER = r"(?:[^\W_]|[\u0900-\u0eff])(?:(?!\w)[\u0900-\u0eff]){0,2}+"
+_GAP = re.compile(rf"{_BETWEEN}+")
+_SPACED = re.compile(rf"(?<!\S)(?:{_LETTER}{_BETWEEN}{{1,3}}+){{4,}}+(?:{_LETTER}(?!\w))?+")
 
 
 def _mixes_scripts(text: str) -> bool:
@@ -109,6 +136,8 @@ def _joined(plain: Normalised) -> Normalised | None:
     spans: list[tuple[int, int]] = []
     at = 0
     for match in _SPACED.finditer(plain.text):
+        if sum(map(str.isalpha, match[0])) < SPACED_LETTERS:
+            continue
         for index in range(at, match.start()):
             pieces.append(plain.text[index])
             spans.append(plain.span(index, index + 1))
@@ -121,7 +150,7 @@ def _joined(plain: Normalised) -> Normalised | None:
                 spans.append(plain.span(index, index + 1))
                 index += 1
                 continue
-            if gap.end() > index + 1:
+            if gap.end() > index + 1 or gap.end() == match.end():
                 pieces.append(" ")
                 spans.append(plain.span(index, index + 1))
             index = gap.end()
@@ -145,8 +174,9 @@ def _bytes_as_text(data: bytes) -> str | None:
     return text if _is_readable(text) else None
 
 
-def _is_readable(text: str) -> bool:
+def _is_readable(decoded: str) -> bool:
     """Whether decoded bytes are words, or what may be decoded once more."""
+    text = as_plain(decoded).text
     if len(text) < 6 or not (text.isprintable() or "\n" in text):
         return False
     letters = sum(char.isalpha() or char.isspace() for char in text)
@@ -260,8 +290,10 @@ def _decoded(
     """What stands encoded in the text, and in what comes of that."""
     found: list[tuple[int, int, str, bool]] = []
     for start, end, decoder in _candidates(text.text, marks):
-        if budget[0] <= 0 or end - start > budget[1]:
+        if budget[0] <= 0:
             break
+        if end - start > budget[1]:
+            continue
         new = decoder(text.text[start:end])
         if new is None or new == text.text[start:end]:
             continue
@@ -272,9 +304,24 @@ def _decoded(
         found.append((start, end, new, unreadable or not plain))
     for start, end, new, hidden in found:
         where = text.span(start, end)
-        decoded = Normalised(new, (where,) * len(new))
+        decoded = _placed(as_plain(new), where)
         flat = folded(new)
-        lower = Normalised(flat.text, (where,) * len(flat.text))
+        marks = hints(new, flat.text)
+        lower = _placed(flat, where)
         yield Reading(lower, obscured=True, decoded=True, unreadable=hidden, cased=decoded)
+        for worn in _disguises(new, flat, marks):
+            if budget[0] <= 0 or len(new) > budget[1]:
+                break
+            budget[0] -= 1
+            budget[1] -= len(new)
+            cased = worn.cased and _placed(worn.cased, where)
+            yield replace(
+                worn, text=_placed(worn.text, where), decoded=True, unreadable=hidden, cased=cased
+            )
         if depth > 1:
-            yield from _decoded(decoded, depth - 1, budget, hints(new, flat.text), hidden)
+            yield from _decoded(decoded, depth - 1, budget, marks, hidden)
+
+
+def _placed(text: Normalised, where: tuple[int, int]) -> Normalised:
+    """A text all of which stands for one place in the original."""
+    return Normalised(text.text, (where,) * len(text.text))

@@ -12,6 +12,8 @@ from guardrail_detectors.metadata.exif import Tag, read_exif
 from guardrail_detectors.metadata.packets import iptc_texts, xmp_texts
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
+MAX_READ = 2_000_000  # characters that are looked at in one file
+MAX_REASONS = 20
 _LETTERS = 4  # a value with fewer is a number, a date or a code
 
 
@@ -29,14 +31,21 @@ def metadata(*, max_chars: int = 50_000) -> Extractor:
 
     def run(image: Image) -> list[Text | Ignored]:
         texts: dict[str, None] = {}
-        ignored: list[Ignored] = []
+        reasons: dict[Ignored, None] = {}
+        left = MAX_READ
         for piece in _pieces(image.data):
             if isinstance(piece, Ignored):
-                ignored.append(piece)
+                if len(reasons) < MAX_REASONS:
+                    reasons[piece] = None
                 continue
+            left -= len(piece)
+            if left < 0:
+                reasons[Ignored(f"metadata: more than {MAX_READ} characters")] = None
+                break
             text = _CONTROL.sub(" ", piece).strip()
             if sum(char.isalpha() for char in text) >= _LETTERS:
                 texts[text] = None
+        ignored = [*reasons]
         whole = "\n\n".join(texts)
         if len(whole) > max_chars:
             ignored.append(Ignored(f"metadata: {len(whole) - max_chars} characters left unread"))
@@ -45,7 +54,7 @@ def metadata(*, max_chars: int = 50_000) -> Extractor:
         found = [Text(whole, name, image.role, "image:metadata", image.name)] if whole else []
         return [*found, *ignored]
 
-    return Extractor(Spec(name="metadata", version="1", reads=frozenset({"image"})), run)
+    return Extractor(Spec(name="metadata", version="2", reads=frozenset({"image"})), run)
 
 
 def _pieces(data: bytes) -> Iterator[str | Ignored]:

@@ -6,6 +6,7 @@ Every length is checked against the bytes that are there. Sources: PNG (W3C, thi
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from guardrail.detector import Ignored
 Kind = Literal["exif", "xmp", "iptc", "text", "thumbnail"]
 
 MAX_BLOCKS = 2_000
+SENTENCE = 3  # spaces; the keyword of a chunk is a word or two
+MAX_EXIF = 16  # blocks of it, each of which may point to the same bytes again and again
 MAX_INFLATED = 1 << 20  # bytes of one compressed text
+MAX_INFLATED_IN_ALL = 4 << 20
 
 _XMP, _MORE_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _EXIF, _PHOTOSHOP = b"Exif\0\0", b"Photoshop 3.0\0"
@@ -32,10 +36,15 @@ class Block:
 
 
 def blocks(data: bytes) -> Iterator[Block | Ignored]:
-    """All metadata blocks in the order of the file, at most `MAX_BLOCKS`."""
+    """All metadata blocks in the order of the file, at most `MAX_BLOCKS`, `MAX_EXIF` of EXIF."""
+    exif = 0
     for count, block in enumerate(_blocks(data)):
         if count == MAX_BLOCKS:
             yield Ignored(f"metadata: more than {MAX_BLOCKS} blocks")
+            return
+        exif += isinstance(block, Block) and block.kind == "exif"
+        if exif > MAX_EXIF:
+            yield Ignored(f"metadata: more than {MAX_EXIF} blocks of EXIF")
             return
         yield block
 
@@ -56,7 +65,7 @@ def _blocks(data: bytes) -> Iterator[Block | Ignored]:
 
 
 def _png(data: bytes) -> Iterator[Block | Ignored]:
-    at = 8
+    at, left = 8, MAX_INFLATED_IN_ALL
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
@@ -69,41 +78,49 @@ def _png(data: bytes) -> Iterator[Block | Ignored]:
         if kind == b"eXIf":
             yield Block("exif", body.removeprefix(_EXIF))
         elif body:
-            yield from _png_text(kind, body)
+            packed, keyword, text = _png_text(kind, body)
+            if packed:
+                inflated = _inflated(text, min(left, MAX_INFLATED))
+                if isinstance(inflated, Ignored):
+                    yield inflated
+                    continue
+                text = inflated
+                left -= len(text)
+            yield from _keyed(keyword, text)
 
 
 _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf")
 
 
-def _png_text(kind: bytes, body: bytes) -> Iterator[Block | Ignored]:
+def _png_text(kind: bytes, body: bytes) -> tuple[bool, bytes, bytes]:
+    """Whether the text is compressed, its keyword, and the text."""
     keyword, _, rest = body.partition(b"\0")
-    compressed = kind == b"zTXt"
     if kind == b"iTXt":
-        compressed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    elif compressed:
-        rest = rest[1:]
-    if compressed:
-        inflated = _inflated(rest)
-        if isinstance(inflated, Ignored):
-            yield inflated
-            return
-        rest = inflated
+        return rest[:1] == b"\1", keyword, rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    return kind == b"zTXt", keyword, rest[1:] if kind == b"zTXt" else rest
+
+
+def _keyed(keyword: bytes, text: bytes) -> Iterator[Block | Ignored]:
+    if keyword.count(b" ") >= SENTENCE:
+        yield Block("text", keyword)
     if keyword == b"XML:com.adobe.xmp":
-        yield Block("xmp", rest)
+        yield Block("xmp", text)
     elif keyword.startswith(b"Raw profile type "):
-        yield from _raw_profile(rest)
+        yield from _raw_profile(text)
     else:
-        yield Block("text", rest)
+        yield Block("text", text)
 
 
-def _inflated(data: bytes) -> bytes | Ignored:
+def _inflated(data: bytes, most: int) -> bytes | Ignored:
+    if most <= 0:
+        return Ignored(f"metadata: compressed PNG texts of more than {MAX_INFLATED_IN_ALL} bytes")
     stream = zlib.decompressobj()
     try:
-        text = stream.decompress(data, MAX_INFLATED)
+        text = stream.decompress(data, most)
     except zlib.error:
         return Ignored("metadata: a compressed PNG text is damaged")
     if stream.unconsumed_tail:
-        return Ignored(f"metadata: a compressed PNG text of more than {MAX_INFLATED} bytes")
+        return Ignored(f"metadata: a compressed PNG text of more than {most} bytes")
     return text
 
 
@@ -123,6 +140,9 @@ def _raw_profile(text: bytes) -> Iterator[Block | Ignored]:
         yield from _photoshop(block)
 
 
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
 def _jpeg(data: bytes) -> Iterator[Block | Ignored]:
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
@@ -130,7 +150,7 @@ def _jpeg(data: bytes) -> Iterator[Block | Ignored]:
         if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
             at += 1 if marker == 0xFF else 2
             continue
-        if marker in (0xDA, 0xD9):
+        if marker == 0xD9:
             return
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         if length < 2 or at + 2 + length > len(data):
@@ -138,7 +158,10 @@ def _jpeg(data: bytes) -> Iterator[Block | Ignored]:
             return
         body = data[at + 4 : at + 2 + length]
         at += 2 + length
-        if marker == 0xFE:
+        if marker == 0xDA:  # what stands after the pixels, or between the scans
+            found = _MARKER.search(data, at)
+            at = found.start() if found else len(data)
+        elif marker == 0xFE:
             yield Block("text", body)
         elif marker == 0xE1 and body.startswith(_EXIF):
             yield Block("exif", body[len(_EXIF) :])

@@ -12,6 +12,7 @@ from guardrail_detectors.metadata.blocks import Block, Kind
 MAX_ENTRIES = 500  # tags of one directory
 MAX_DIRECTORIES = 12
 MAX_VALUE = 1 << 20  # bytes of one value
+MAX_VALUES = 2 << 20  # bytes of the texts of one block, which may overlap
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _FURTHER = (0x8769, 0x8825, 0xA005, 0x014A)  # Exif, GPS, interoperability and sub-directories
@@ -39,7 +40,7 @@ def read_exif(data: bytes) -> Iterator[Tag | Block | Ignored]:
     else:
         yield Ignored("metadata: EXIF without a TIFF header")
         return
-    waiting, seen = [_number(data, 4, 4, order)], set[int]()
+    waiting, seen, left = [_number(data, 4, 4, order)], set[int](), MAX_VALUES
     while waiting:
         at = waiting.pop(0)
         if at in seen or at == 0:
@@ -48,7 +49,15 @@ def read_exif(data: bytes) -> Iterator[Tag | Block | Ignored]:
             yield Ignored("metadata: an EXIF directory that is not there")
             continue
         seen.add(at)
-        yield from _directory(data, at, order, waiting)
+        for found in _directory(data, at, order, waiting):
+            if isinstance(found, Tag):
+                left -= len(found.text)
+            elif isinstance(found, Block):
+                left -= len(found.data)
+            if left < 0:
+                yield Ignored(f"metadata: EXIF texts of more than {MAX_VALUES} bytes")
+                return
+            yield found
 
 
 def _directory(

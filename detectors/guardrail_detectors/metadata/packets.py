@@ -11,7 +11,7 @@ from guardrail.detector import Ignored
 MAX_PACKET = 4 << 20  # bytes
 
 # Text between tags and values of attributes. No XML parser: nothing here may expand or fetch.
-_INSTRUCTION = re.compile(r"<\?[^>]*\?>")
+_INSTRUCTION = re.compile(r"<\?[^<>]*+(?<=\?)>")
 _VALUE = re.compile(r">([^<>]+)<|\s([\w:]+)=\"([^\"<>]*)\"|\s([\w:]+)='([^'<>]*)'")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardrail.content import Image, Text
-from guardrail.detector import Extractor, Spec
+from guardrail.detector import Extractor, Ignored, Spec
 from guardrail_detectors.ocr.once import EngineName, Reader
 from guardrail_detectors.ocr.page import Line, as_text
 
@@ -15,7 +15,9 @@ def ocr(
     min_confidence: float = 0.5,
     threads: int = 1,
 ) -> Extractor:
-    """Reads the text in a picture, frame by frame of an animation.
+    """Reads the text in a picture, in as many frames of an animation as the policy's limits say.
+
+    What is left out of longer ones is said in the record.
 
     Text that stands, or that is upside down or mirrored, comes as a text of its own from the
     source "image:turned".
@@ -29,13 +31,16 @@ def ocr(
     """
     reader = Reader(engine, max_side, min_confidence, threads)
 
-    def run(image: Image) -> list[Text]:
+    def run(image: Image) -> list[Text | Ignored]:
         lines: list[Line] = []
-        for frame in image.picture.sampled():
+        picture = image.picture
+        for frame in picture.sampled():
             earlier = {line.text for line in lines}
             read = reader.sure(reader.plain(image, frame))
             lines += [line.on(frame) for line in read if line.text not in earlier]
-        return as_text(image, lines)
+        unread = picture.frames - len(picture.sampled())
+        ignored = [Ignored(f"ocr: {unread} of {picture.frames} frames left unread")]
+        return [*as_text(image, lines), *(ignored if unread else [])]
 
-    spec = Spec(name="ocr", version="3", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="ocr", version="4", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)
