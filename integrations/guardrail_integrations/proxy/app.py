@@ -13,7 +13,7 @@ from guardrail import ContentError, Context, Guard
 from guardrail.hosting import LIMITS_RULE, Call, Content, Mode, Stage, Told
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
-from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange
+from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange, NoRoom
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.found import Found
 from guardrail_integrations.proxy.gathering import Gathering
@@ -116,6 +116,8 @@ class Proxy:
                 message = f"The body is over the limit of {limit} MiB."
                 refusal = Refusal(413, "body_too_large", message, rule=LIMITS_RULE)
                 self._refuse(handling, refusal)
+            except NoRoom:
+                self._refuse(handling, _no_room().refusal)
             except BodyLost as error:
                 late = error.status == 408
                 message = "The body took too long." if late else "The body is not valid HTTP/1.1."
@@ -126,6 +128,7 @@ class Proxy:
                 self._refuse(handling, Refusal(500, "internal_error", message))
         finally:
             self.under_way -= 1
+            self.buffered -= exchange.held
             self._ended(handling)
 
     async def _handle(self, handling: Handling) -> None:
@@ -147,7 +150,7 @@ class Proxy:
     async def _stored(self, handling: Handling, surface: Surface) -> None:
         """An answer that the upstream has kept, or still works on, is checked as any other."""
         exchange, rules = handling.exchange, self.rules
-        raw = await exchange.body(self.room())
+        raw = await self.body(exchange)
         handling.surface = surface
         handling.route = self._route(exchange.path, None)
         found = Found(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
@@ -170,50 +173,71 @@ class Proxy:
     async def _guarded(self, handling: Handling, surface: Surface) -> None:
         rules, exchange = self.rules, handling.exchange
         raw = await self._body(exchange, surface)
-        self.buffered += len(raw)
         try:
-            try:
-                body, compressed = self._read(exchange, surface, raw)
-                found = Found(body, rules.guard.policy.limits, self.pictures)
-                found.settings(body.root)
-                surface.read(body.root, found)
-            except BadJson as error:
-                message = sentence(error)
-                refusal = Refusal(400, "malformed_body", message, rule=MALFORMED)
-                await self._unread(handling, raw, refusal)
-                return
-            except ContentError as error:
-                message, part = f"{error}.", error.part
-                refusal = Refusal(400, error.code, message, param=part, rule=LIMITS_RULE)
-                await self._unread(handling, raw, refusal)
-                return
-            handling.route = self._route(exchange.path, found.model)
-            context = self.context(exchange, found.model)
-            call = GuardedCall(self, rules, handling, found, compressed, context, surface)
-            if found.unscreenable or found.remote or found.documents:
-                policy = rules.guard.policy
-                call.prepared = await prepare(found, policy, self.fetcher, call.file)
-                call.notes += [Note(Stage.INPUT, result) for result in call.prepared.results]
-            if not found.pictures and not any(file.pages for file in found.files.values()):
-                await call.run()
-                return
-            with self.picture_call():
-                await call.run()
-        finally:
-            self.buffered -= len(raw)
+            body, compressed = self._read(exchange, surface, raw)
+            found = Found(body, rules.guard.policy.limits, self.pictures)
+            found.settings(body.root)
+            surface.read(body.root, found)
+        except BadJson as error:
+            message = sentence(error)
+            refusal = Refusal(400, "malformed_body", message, rule=MALFORMED)
+            await self._unread(handling, raw, refusal)
+            return
+        except ContentError as error:
+            message, part = f"{error}.", error.part
+            refusal = Refusal(400, error.code, message, param=part, rule=LIMITS_RULE)
+            await self._unread(handling, raw, refusal)
+            return
+        handling.route = self._route(exchange.path, found.model)
+        context = self.context(exchange, found.model)
+        call = GuardedCall(self, rules, handling, found, compressed, context, surface)
+        if found.unscreenable or found.remote or found.documents:
+            policy = rules.guard.policy
+            call.prepared = await prepare(found, policy, self.fetcher, call.file)
+            call.notes += [Note(Stage.INPUT, result) for result in call.prepared.results]
+        if not found.pictures and not any(file.pages for file in found.files.values()):
+            await call.run()
+            return
+        with self.picture_call():
+            await call.run()
 
     async def _body(self, exchange: Exchange, surface: Surface) -> bytes | Body:
         room = self.room()
         raw = exchange.whole()
         if raw is None:
+            holds = partial(self.holds, exchange)
             if b"content-encoding" in exchange.index:
-                return await exchange.body(room)
+                return await exchange.body(room, holds)
             gathering = Gathering(surface.marker, self.pictures)
-            await exchange.gather(room, gathering.add)
+            await exchange.gather(room, gathering.add, holds)
             return gathering.body()
         if len(raw) > room:
             raise BodyTooLarge
+        exchange.held = len(raw)
+        self.buffered += exchange.held
         return raw
+
+    async def body(self, exchange: Exchange) -> bytes:
+        """All of a body. Raises Refused, and as Exchange.gather does."""
+        return await exchange.body(self.room(), partial(self.holds, exchange))
+
+    def holds(self, exchange: Exchange, count: int) -> bool:
+        """Whether there is room for so many bytes more; they count until the request is over."""
+        if self.buffered + count > self.settings.buffered:
+            return False
+        self.buffered += count
+        exchange.held += count
+        return True
+
+    def hold(self, exchange: Exchange, count: int) -> None:
+        """Hold so many bytes more until the request is over. Raises Refused."""
+        if not self.holds(exchange, count):
+            raise _no_room()
+
+    def let_go(self, exchange: Exchange, kept: int) -> None:
+        """Of what a request holds only so many bytes are kept."""
+        self.buffered -= exchange.held - kept
+        exchange.held = kept
 
     def admit(self) -> None:
         """Raises Refused where there is no room for a further call."""
@@ -235,7 +259,7 @@ class Proxy:
         """How large a body may be now. Raises Refused."""
         left = self.settings.buffered - self.buffered
         if left < self.settings.max_body:
-            raise refused(503, "overloaded", "Too much is being held in memory.")
+            raise _no_room()
         return self.settings.max_body
 
     def _read(
@@ -251,6 +275,8 @@ class Proxy:
                 raise refused(
                     415, "unsupported_encoding", sentence(error), rule=MALFORMED
                 ) from None
+            if raw is not compressed:
+                self.hold(exchange, len(raw))
         kind = exchange.index.get(b"content-type", b"").lower().lstrip()
         if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
             message = "The body must be application/json."
@@ -386,6 +412,10 @@ class Proxy:
         if call is not None:
             guard.emit(call, span)
         return call
+
+
+def _no_room() -> Refused:
+    return refused(503, "overloaded", "Too much is being held in memory.")
 
 
 def _strictest(call: Told) -> str:

@@ -103,20 +103,16 @@ async def _body(proxy: Proxy, exchange: Exchange, model: type[M]) -> AsyncIterat
     """The body of one of our own calls, which keeps to the same limits as others. Raises
     Refused."""
     proxy.admit()
-    raw = await exchange.body(proxy.room())
-    held = len(raw)
-    proxy.buffered += held
-    try:
-        yield _as(model, proxy, exchange, raw)
-    finally:
-        proxy.buffered -= held
+    yield _as(model, proxy, exchange, await proxy.body(exchange))
 
 
 def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M, Found]:
     encoding = exchange.index.get(b"content-encoding", b"")
     try:
         if encoding:
-            raw = decompressed(raw, encoding, proxy.settings.max_body)
+            compressed, raw = raw, decompressed(raw, encoding, proxy.settings.max_body)
+            if raw is not compressed:
+                proxy.hold(exchange, len(raw))
         body = read_json(raw)
         read = model.model_validate(body.root)
     except Unreadable as error:

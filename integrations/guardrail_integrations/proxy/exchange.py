@@ -29,6 +29,14 @@ class BodyLost(Exception):
         self.status = status
 
 
+class NoRoom(Exception):
+    """There is no room to hold more of a request's body."""
+
+
+def _always(count: int) -> bool:
+    return True
+
+
 class Exchange:
     """One request and the answer to it."""
 
@@ -48,6 +56,7 @@ class Exchange:
         "complete",
         "finished",
         "headers",
+        "held",
         "index",
         "keep_alive",
         "method",
@@ -84,6 +93,7 @@ class Exchange:
         self.finished = False  # and is over
         self.settled: Callable[[], bool] | None = None  # see http_server.Connection
         self.status = 0
+        self.held = 0  # bytes that count against the proxy's limit on what it holds
         self.bytes_out = 0
         self._chunked = False
 
@@ -138,24 +148,42 @@ class Exchange:
         await self._waiter
         self._waiter = None
 
-    async def body(self, limit: int) -> bytes:
+    async def body(self, limit: int, holds: Callable[[int], bool] = _always) -> bytes:
         """All of the body. Raises as `gather` does."""
         pieces: list[bytes] = []
-        await self.gather(limit, lambda piece: pieces.append(bytes(piece)))
+        await self.gather(limit, lambda piece: pieces.append(bytes(piece)), holds)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def gather(self, limit: int, take: Callable[[Buffer], None]) -> None:
+    async def gather(
+        self,
+        limit: int,
+        take: Callable[[Buffer], None],
+        holds: Callable[[int], bool] = _always,
+    ) -> None:
         """Hand all of the body to `take`, piece by piece as it comes, each in a buffer that is used
-        again. Raises BodyTooLarge (as early as that is known) and BodyLost."""
+        again. `holds` is asked before whether there is room for so many bytes. Raises BodyTooLarge
+        (as early as that is known), BodyLost and NoRoom."""
+        crowded = False
+
+        def taken(piece: Buffer) -> None:
+            nonlocal crowded
+            if crowded or not holds(len(piece)):
+                crowded = True
+                self._wake()
+            else:
+                take(piece)
+
         self._collects = True
         pieces, self._pieces = self._pieces, []
         if self._size > limit or int(self.index.get(b"content-length", b"0")) > limit:
             raise BodyTooLarge
         for piece in pieces:
-            take(piece)
+            taken(piece)
+        if crowded:
+            raise NoRoom
         if self.complete:
             return
-        self._take, self._wakes_at = take, limit
+        self._take, self._wakes_at = taken, limit
         self._connection.hold(False)
         try:
             while not self.complete:
@@ -164,6 +192,8 @@ class Exchange:
                 await self._more()
                 if self._size > limit:
                     raise BodyTooLarge
+                if crowded:
+                    raise NoRoom
         finally:
             self._take = None
 

@@ -94,6 +94,7 @@ class GuardedCall(AsyncCaller):
         self.answered: Found | None = None
         self.streaming: Streaming | None = None
         self.context = context
+        self._holds = self.exchange.held  # bytes of the request alone
         self._adds_usage = (
             found.stream
             and self.surface.counts_on_request
@@ -148,6 +149,8 @@ class GuardedCall(AsyncCaller):
     async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
         """See hosting.AsyncCaller."""
         self._leave()
+        if self.response is not None:  # asked again: the first answer is for nobody
+            self.proxy.let_go(self.exchange, self._holds)
         changes = self.prepared.changes
         if changed:
             changes = {**changes, **await self._changes(changed)}
@@ -263,17 +266,32 @@ class GuardedCall(AsyncCaller):
         limit = self.proxy.settings.max_answer
         raw = response.whole()
         if raw is None:
-            raw = await _gathered(response, limit)
+            raw = await self._gathered(response, limit)
+        else:
+            self.proxy.hold(self.exchange, len(raw))
         if len(raw) > limit:
             raise unreadable_answer("it is over the limit on its size")
         self.answer = raw
         return raw
 
+    async def _gathered(self, response: Response, limit: int) -> bytes:
+        """All of an answer, or as much of it as is over the limit."""
+        pieces: list[bytes] = []
+        size = 0
+        while size <= limit and (piece := await response.read()):
+            self.proxy.hold(self.exchange, len(piece))
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
     def _read_answer(self, raw: bytes, encoding: bytes) -> Reply:
         """The parts of an answer that rules look at."""
         try:
             limit = self.proxy.settings.max_answer
-            body = read_json(decompressed(raw, encoding, limit) if encoding else raw)
+            plain = decompressed(raw, encoding, limit) if encoding else raw
+            if plain is not raw:
+                self.proxy.hold(self.exchange, len(plain))
+            body = read_json(plain)
             found = Found(body, self.rules.guard.policy.limits, self.found.seen)
             self.answered = found
             identity = None
@@ -334,16 +352,6 @@ class GuardedCall(AsyncCaller):
         for verdict in self.verdicts:
             results += verdict.telling
         return verdict_headers(results, self.handling.over)
-
-
-async def _gathered(response: Response, limit: int) -> bytes:
-    """All of an answer, or as much of it as is over the limit."""
-    pieces: list[bytes] = []
-    size = 0
-    while size <= limit and (piece := await response.read()):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
 
 
 def verdict_headers(results: list[RuleResult], ended: Ended | None) -> Headers:

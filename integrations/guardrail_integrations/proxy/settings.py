@@ -70,8 +70,9 @@ class Settings:
     """What a proxy needs to know beside its policy.
 
     Sizes are in bytes. `concurrent` bounds the calls under way, `picture_calls` those of them
-    that hold pictures; what comes over is refused with 503. `buffered` bounds the bodies held in
-    memory together.
+    that hold pictures; what comes over is refused with 503. `buffered` bounds what is held
+    in memory of all bodies together: of requests as they come and as they unpack, and of answers
+    that are read whole.
     """
 
     targets: dict[str, Target]
