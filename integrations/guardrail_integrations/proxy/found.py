@@ -32,6 +32,9 @@ _TEXTS = frozenset(
     instructions""".split()
 )
 _SPACES = re.compile(rb"\s")
+LONG_KEY = 40  # characters, beyond which a key with spaces says something
+_SPACE = re.compile(r"\s")
+_STEP = str.maketrans({"~": "~0", "/": "~1", "#": "~2"})
 
 # bytes and their media type to what is written for them, and where
 Write = Callable[[bytes, str], Mapping[Path, Any]]
@@ -87,7 +90,7 @@ class File:
 
 
 class Found:
-    """Collects what a surface finds. Names of parts are their paths in the body."""
+    """Collects what a surface finds. Names of parts are their paths in the body; see `name_of`."""
 
     def __init__(self, body: JsonBody, limits: Limits, seen: Pictures) -> None:
         self.body, self.limits = body, limits
@@ -134,6 +137,8 @@ class Found:
                 self.picture_base64(data, bare, typed, role, source)
                 value = {key: item for key, item in value.items() if key != "data"}
             for key, item in value.items():
+                if len(key) > LONG_KEY:
+                    self._key(key, path, role, source)
                 if key in _MEDIA and item is not None:
                     self._media(key, item, (*path, key), role, source)
                 else:
@@ -188,8 +193,17 @@ class Found:
     ) -> None:
         """The fields of an object that are not known."""
         for key, item in value.items():
+            if len(key) > LONG_KEY:
+                self._key(key, path, role, source)
             if key not in known and item is not None:
                 self.rest(item, (*path, key), role, source)
+
+    def _key(self, key: str, path: Path, role: Role, source: str) -> None:
+        """The long name of a field, such as a tool's parameter, is text that a model reads. It
+        cannot be exchanged: a rule that would change it stops the call."""
+        if _SPACE.search(key):
+            name = f"{name_of(path)}#key{len(self.parts)}"
+            self.parts.append(Text.of(self.body.text(key), name, role, source))
 
     def picture_url(
         self, value: Any, path: Path, role: Role = "user", source: str = "typed"
@@ -310,8 +324,12 @@ def _data_url(before: str, payload: Buffer) -> tuple[str, Buffer, bool]:
 
 
 def name_of(path: Path) -> str:
-    """The name of the part at a path."""
-    return "/".join(map(str, path))
+    """The name of the part at a path, which no other has: `~`, `/` and `#` in a key are written
+    as `~0`, `~1` and `~2`."""
+    name = "/".join(map(str, path))
+    if name.count("/") < len(path) and "~" not in name and "#" not in name:
+        return name
+    return "/".join([str(step).translate(_STEP) for step in path])
 
 
 def encoded(data: bytes) -> str:

@@ -384,7 +384,7 @@ def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
         if name in found.files:
             continue
         if name not in found.paths and name not in found.pictures:
-            message = f"{name}: the policy asks for a change that cannot be made in a file."
+            message = f"{name}: the policy asks for a change that cannot be made there."
             raise refused(400, "policy_violation", message, name)
         if isinstance(part, Text):
             changes[found.paths[name]] = part.text
