@@ -154,6 +154,26 @@ async def test_an_answer_that_is_read_whole_needs_room(way: str) -> None:
                 assert proxy.server.proxy.buffered == 0
 
 
+@pytest.mark.parametrize(("window", "fits"), [(None, False), (16, True)])
+async def test_a_stream_needs_room_for_what_is_held_of_it(window: Any, fits: bool) -> None:
+    policy = policy_of(rule(fixed_detector({"forbidden": 0.9}, window=window)))
+    events = chat_chunks(*["quiet " * 1_000] * 40)
+    settings = tight(buffered=200_000, max_body=100_000)
+    async with running(policy, says(events), settings) as proxy:
+        for _ in range(2):
+            got = await ask(proxy.url, post(chat(stream=True)))
+            assert got.status == 200
+            if fits:
+                assert got.body == b"".join(events)
+            else:  # what had come is checked, and goes before the error
+                came, _, error = got.body.rpartition(b"data: ")
+                assert b"".join(events).startswith(came)
+                assert len(came) < 200_000
+                assert json.loads(error)["error"]["code"] == "overloaded"
+            assert proxy.server.proxy.buffered == 0
+        assert proxy.records.last.error == (None if fits else "Refused")
+
+
 async def test_a_client_that_leaves_an_answer_holds_nothing() -> None:
     async def play(peer: Peer) -> None:
         await peer.request()

@@ -72,7 +72,7 @@ class Settings:
     Sizes are in bytes. `concurrent` bounds the calls under way, `picture_calls` those of them
     that hold pictures; what comes over is refused with 503. `buffered` bounds what is held
     in memory of all bodies together: of requests as they come and as they unpack, and of answers
-    that are read whole.
+    that are read whole or held.
     """
 
     targets: dict[str, Target]
