@@ -104,7 +104,7 @@ def _with_order(rng: random.Random, text: str, lang: str, group: str) -> Row:
         if rng.random() < 0.5:
             order = f"{grammar.one(f'{other}.over', rng)} {order}"
     else:
-        order = grammar.one("x_plain" if rng.random() < 0.25 else "wrap", rng)
+        order = grammar.one("x_plain" if rng.random() < 0.35 else "wrap", rng)
     order = _case(rng, order)
     place = rng.choice(_places(text))
     if rng.random() < 0.35:
@@ -351,7 +351,7 @@ def planted(rows: list[Row], count: int, seed: int) -> list[Row]:
         if chance < 0.25 and tasks:
             order = rng.choice(tasks)
         else:
-            order = grammar.one("x_plain" if chance < 0.4 else "wrap", rng)
+            order = grammar.one("x_plain" if chance < 0.5 else "wrap", rng)
         if row.lang in grammar.languages() and rng.random() < 0.6:
             order = grammar.one(f"{row.lang}.goal", rng)
         order = _case(rng, order)
