@@ -37,6 +37,7 @@ VOCABULARY, DEPTH = 80_000, 6
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
 ENCODED, ENCODED_CHARS = 500, 200  # harmless rows that are shown as if they had been decoded too
 OWN = 13_000  # generated rows of all places, of which an encoder sees those of its own
+TYPED_EVERY = 3  # typed attacks: one that the encoder of documents sees as well
 MOST_CHUNKS = 4  # of a row that is learned from
 MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
@@ -144,10 +145,14 @@ class Tuning:
     def _mixed(
         self, chosen: Sequence[bool], own: Sequence[Row], places: Sequence[str]
     ) -> tuple[list[tune.Piece], list[torch.Tensor]]:
-        """The chosen ones of the labelled rows, and the project's own, of these places."""
+        """The chosen ones of the labelled rows, and the project's own, of these places. What is
+        an attack where it is typed is one in a document as well."""
         taken = [row for row, is_taken in zip(self._rows, chosen, strict=True) if is_taken]
-        rows = [[row for row in part if row.channel in places] for part in (taken, own)]
-        return self._lower([*rows[0], *rows[1]], MOST_CHUNKS)
+        rows = [row for row in (*taken, *own) if row.channel in places]
+        if TYPED not in places:
+            typed = [row for row in (*taken, *own) if row.channel == TYPED and row.attack]
+            rows += [replace(row, channel=TOOL) for row in typed[::TYPED_EVERY]]
+        return self._lower(rows, MOST_CHUNKS)
 
     def _chosen(self) -> list[Row]:
         """Labelled rows in random order, not too many of a source, none that are encoded."""
