@@ -36,8 +36,10 @@ from tests.bench.injection.rows import SHOWN, Row, generated, labelled, planted,
 VOCABULARY, DEPTH = 80_000, 6
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
 ENCODED, ENCODED_CHARS = 500, 200  # harmless rows that are shown as if they had been decoded too
-OWN = 13_000  # generated rows of all places, of which an encoder sees those of its own
-TYPED_EVERY = 3  # typed attacks: one that the encoder of documents sees as well
+OWN, MOST_OWN = 13_000, 7_500  # generated rows of all places, and those that an encoder sees
+# The encoder of documents learns from typed text as well, which it is told apart: from documents
+# alone it learns less of attacks (at 1% false alarms 0.70 of those of unseen sources, not 0.82).
+LEARNS = {"typed": (TYPED, UNREADABLE), "documents": (TOOL, TYPED, UNREADABLE)}
 MOST_CHUNKS = 4  # of a row that is learned from
 MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
@@ -79,8 +81,8 @@ def _called(everything: bool) -> str:
 
 class Tuning:
     """Tier two. What the project writes itself comes first, for all places at once. From there
-    each encoder goes its own way, on rows of the places that it reads: the first sources, then the
-    second with some of the first; generated rows go along each time. A model of all sources has
+    each encoder goes its own way, on rows of places of its own: the first sources, then the second
+    with some of the first; generated rows go along each time. A model of all sources has
     those that are held out of the other among the second."""
 
     def __init__(self, run: Run) -> None:
@@ -124,7 +126,7 @@ class Tuning:
         """The first sources, which both models see."""
         model.load_state_dict(self._kept("begun", self._begin).state_dict())
         chosen = [family(row.group) in FIRST for row in self._rows]
-        cut = self._mixed(chosen, generated(OWN, 33), ENCODERS[name])
+        cut = self._mixed(chosen, generated(OWN, 33), LEARNS[name])
         tune.train(model, *cut, rate=3e-4, batch=1_200, log=self.run.log, seed=5)
 
     def _second(self, model: network.Encoder, name: str, everything: bool) -> None:
@@ -132,7 +134,7 @@ class Tuning:
         model.load_state_dict(first.state_dict())
         rng = np.random.default_rng(8)
         chosen = [_in_second(row, rng, everything) for row in self._rows]
-        cut = self._mixed(chosen, generated(OWN, 34, everything=everything), ENCODERS[name])
+        cut = self._mixed(chosen, generated(OWN, 34, everything=everything), LEARNS[name])
         tune.train(model, *cut, rate=2.5e-4, batch=1_200, log=self.run.log, seed=6)
 
     @cached_property
@@ -145,14 +147,10 @@ class Tuning:
     def _mixed(
         self, chosen: Sequence[bool], own: Sequence[Row], places: Sequence[str]
     ) -> tuple[list[tune.Piece], list[torch.Tensor]]:
-        """The chosen ones of the labelled rows, and the project's own, of these places. What is
-        an attack where it is typed is one in a document as well."""
+        """The chosen ones of the labelled rows, and the project's own, of these places."""
         taken = [row for row, is_taken in zip(self._rows, chosen, strict=True) if is_taken]
-        rows = [row for row in (*taken, *own) if row.channel in places]
-        if TYPED not in places:
-            typed = [row for row in (*taken, *own) if row.channel == TYPED and row.attack]
-            rows += [replace(row, channel=TOOL) for row in typed[::TYPED_EVERY]]
-        return self._lower(rows, MOST_CHUNKS)
+        given, written = ([row for row in part if row.channel in places] for part in (taken, own))
+        return self._lower([*given, *written[:MOST_OWN]], MOST_CHUNKS)
 
     def _chosen(self) -> list[Row]:
         """Labelled rows in random order, not too many of a source, none that are encoded."""
