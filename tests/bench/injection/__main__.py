@@ -36,13 +36,29 @@ from tests.bench.injection.rows import SHOWN, Row, generated, labelled, planted,
 VOCABULARY, DEPTH = 80_000, 6
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
 ENCODED, ENCODED_CHARS = 500, 200  # harmless rows that are shown as if they had been decoded too
-OWN, MOST_OWN = 13_000, 7_500  # generated rows of all places, and those that an encoder sees
-# The encoder of documents learns from typed text as well, which it is told apart: from documents
-# alone it learns less of attacks (at 1% false alarms 0.70 of those of unseen sources, not 0.82).
-LEARNS = {"typed": (TYPED, UNREADABLE), "documents": (TOOL, TYPED, UNREADABLE)}
-MOST_CHUNKS = 4  # of a row that is learned from
 MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an encoder learns from after what both have in common: rows of these places, `own` of
+    them generated ones (of `drawn` of all places), of the second time a `share`; and of a generated
+    row at most so many chunks."""
+
+    places: tuple[str, ...]
+    drawn: int
+    own: int
+    share: float
+    chunks: int
+
+
+# The encoder of documents learns from typed text as well, which it is told apart.
+RECIPES = {
+    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 4),
+    "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 3),
+}
+GIVEN_CHUNKS = 4  # of a labelled row
 
 
 @dataclass
@@ -125,16 +141,18 @@ class Tuning:
     def _first(self, model: network.Encoder, name: str) -> None:
         """The first sources, which both models see."""
         model.load_state_dict(self._kept("begun", self._begin).state_dict())
+        recipe = RECIPES[name]
         chosen = [family(row.group) in FIRST for row in self._rows]
-        cut = self._mixed(chosen, generated(OWN, 33), LEARNS[name])
+        cut = self._mixed(chosen, generated(recipe.drawn, 33), recipe, 1.0)
         tune.train(model, *cut, rate=3e-4, batch=1_200, log=self.run.log, seed=5)
 
     def _second(self, model: network.Encoder, name: str, everything: bool) -> None:
         first = self._kept(f"{name}-first", lambda model: self._first(model, name))
         model.load_state_dict(first.state_dict())
-        rng = np.random.default_rng(8)
+        rng, recipe = np.random.default_rng(8), RECIPES[name]
         chosen = [_in_second(row, rng, everything) for row in self._rows]
-        cut = self._mixed(chosen, generated(OWN, 34, everything=everything), LEARNS[name])
+        own = generated(recipe.drawn, 34, everything=everything)
+        cut = self._mixed(chosen, own, recipe, recipe.share)
         tune.train(model, *cut, rate=2.5e-4, batch=1_200, log=self.run.log, seed=6)
 
     @cached_property
@@ -145,12 +163,17 @@ class Tuning:
         return [*chosen, *encoded, *planted(self.run.data, 1_500, 6)]
 
     def _mixed(
-        self, chosen: Sequence[bool], own: Sequence[Row], places: Sequence[str]
+        self, chosen: Sequence[bool], own: Sequence[Row], recipe: Recipe, share: float
     ) -> tuple[list[tune.Piece], list[torch.Tensor]]:
-        """The chosen ones of the labelled rows, and the project's own, of these places."""
+        """The chosen ones of the labelled rows, and a share of the project's own."""
         taken = [row for row, is_taken in zip(self._rows, chosen, strict=True) if is_taken]
-        given, written = ([row for row in part if row.channel in places] for part in (taken, own))
-        return self._lower([*given, *written[:MOST_OWN]], MOST_CHUNKS)
+        given, written = (
+            [row for row in part if row.channel in recipe.places] for part in (taken, own)
+        )
+        cut, states = self._lower(given, GIVEN_CHUNKS)
+        more, more_states = self._lower(written[: round(share * recipe.own)], recipe.chunks)
+        more = [replace(piece, row=piece.row + len(given)) for piece in more]
+        return [*cut, *more], [*states, *more_states]
 
     def _chosen(self) -> list[Row]:
         """Labelled rows in random order, not too many of a source, none that are encoded."""
