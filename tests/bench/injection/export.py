@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from torch import nn
 
 from guardrail_detectors.injection.linear import Linear
 from tests.bench.injection.backbone import Backbone
-from tests.bench.injection.network import HIDDEN, Encoder
-from tests.bench.injection.tune import kept_pieces
+from tests.bench.injection.network import HIDDEN, Encoder, Lower, Upper
+from tests.bench.injection.tune import FROZEN, kept_pieces
 
 
 def write_linear(model: Linear, folder: Path) -> None:
@@ -41,10 +42,21 @@ def write_pieces(backbone: Backbone, size: int, folder: Path) -> None:
     np.save(folder / "words.npy", backbone.words[kept].reshape(len(kept), -1))
 
 
-def write_encoder(model: Encoder, target: Path) -> None:
-    """The layers and the head as an ONNX graph with 8-bit weights, quantised as they run."""
+def write_lower(model: Encoder, target: Path) -> None:
+    """The layers that all encoders share."""
+    _write(Lower(model, FROZEN), ("words", "states"), target)
+
+
+def write_upper(model: Encoder, target: Path) -> None:
+    """The layers and the head of one encoder."""
+    _write(Upper(model, FROZEN), ("states", "logits"), target)
+
+
+def _write(model: nn.Module, names: tuple[str, str], target: Path) -> None:
+    """An ONNX graph with 8-bit weights, quantised as they run; `names` of what goes in beside
+    the mask, and of what comes out."""
     model.eval()
-    words, mask = torch.zeros(2, 16, HIDDEN), torch.ones(2, 16)
+    given, mask = torch.zeros(2, 16, HIDDEN), torch.ones(2, 16)
     axes = {0: "rows", 1: "pieces"}
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
@@ -53,11 +65,11 @@ def write_encoder(model: Encoder, target: Path) -> None:
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,
-                (words, mask),
+                (given, mask),
                 str(plain),
-                input_names=["words", "mask"],
-                output_names=["logits"],
-                dynamic_axes={"words": axes, "mask": axes, "logits": {0: "rows"}},
+                input_names=[names[0], "mask"],
+                output_names=[names[1]],
+                dynamic_axes={names[0]: axes, "mask": axes, names[1]: axes},
                 opset_version=17,
                 dynamo=False,
             )

@@ -56,7 +56,7 @@ class Head(nn.Module):
 
 
 class Encoder(nn.Module):
-    """`frozen` lower layers, `depth` layers in all. The word rows come from outside."""
+    """`depth` layers and a head. The word rows come from outside."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()
@@ -76,10 +76,31 @@ class Encoder(nn.Module):
             x = layer(x, bias)
         return x
 
+
+class Lower(nn.Module):
+    """The frozen layers, which all encoders share: from word rows to states."""
+
+    def __init__(self, model: Encoder, count: int) -> None:
+        super().__init__()
+        self.model, self.count = model, count
+
     def forward(self, words: Tensor, mask: Tensor) -> Tensor:
+        """States of the tokens."""
+        return self.model.run(self.model.embed(words), mask, 0, self.count)
+
+
+class Upper(nn.Module):
+    """The fine-tuned layers and the head of one encoder: from states to chunk logits."""
+
+    def __init__(self, model: Encoder, first: int) -> None:
+        super().__init__()
+        self.model, self.first = model, first
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """The chunk logits."""
-        x = self.run(self.embed(words), mask, 0, len(self.layers))
-        return self.head(x, mask)[0]
+        x = self.model.run(states, mask, self.first, len(self.model.layers))
+        logits: Tensor = self.model.head(x, mask)[0]
+        return logits
 
 
 def from_backbone(backbone: Backbone, depth: int) -> Encoder:

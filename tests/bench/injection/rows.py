@@ -62,9 +62,15 @@ def generated(count: int, seed: int, *, everything: bool = False) -> list[Row]:
 
 
 def shown(count: int, seed: int) -> list[Row]:
-    """Harmless text of the kinds of pictures that are held out."""
+    """Harmless texts of the kinds of pictures that are held out, each another: of one kind, or as
+    much as a whole screen shows."""
     rng = random.Random(seed)
-    return [_shown(rng, attacks=0) for _ in range(count)]
+    found: dict[str, Row] = {}
+    while len(found) < count:
+        rows = [_shown(rng, attacks=0) for _ in range(rng.choice((1, 1, 2, 4)))]
+        row = replace(rows[0], text="\n".join(row.text for row in rows))
+        found.setdefault(row.text, row)
+    return list(found.values())
 
 
 def _document(rng: random.Random) -> tuple[str, str]:
@@ -104,7 +110,7 @@ def _with_order(rng: random.Random, text: str, lang: str, group: str) -> Row:
         if rng.random() < 0.5:
             order = f"{grammar.one(f'{other}.over', rng)} {order}"
     else:
-        order = grammar.one("x_plain" if rng.random() < 0.25 else "wrap", rng)
+        order = grammar.one("x_plain" if rng.random() < 0.35 else "wrap", rng)
     order = _case(rng, order)
     place = rng.choice(_places(text))
     if rng.random() < 0.35:
@@ -351,7 +357,7 @@ def planted(rows: list[Row], count: int, seed: int) -> list[Row]:
         if chance < 0.25 and tasks:
             order = rng.choice(tasks)
         else:
-            order = grammar.one("x_plain" if chance < 0.4 else "wrap", rng)
+            order = grammar.one("x_plain" if chance < 0.5 else "wrap", rng)
         if row.lang in grammar.languages() and rng.random() < 0.6:
             order = grammar.one(f"{row.lang}.goal", rng)
         order = _case(rng, order)
