@@ -31,7 +31,7 @@ from guardrail_detectors.injection.linear import Linear
 from guardrail_detectors.injection.scan import MOST_READ, Scan
 from tests.bench.injection import backbone, export, fit, network, tune, weigh
 from tests.bench.injection.folds import FIRST, HARM, SECOND, family, held
-from tests.bench.injection.rows import SHOWN, Row, generated, labelled, planted, shown
+from tests.bench.injection.rows import SHOWN, Row, everyday, generated, labelled, planted, shown
 
 VOCABULARY, DEPTH = 80_000, 6
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
@@ -43,20 +43,21 @@ WEIGHTS = Path(shipped.__file__).parent / "weights"
 @dataclass(frozen=True)
 class Recipe:
     """What an encoder learns from after what both have in common: rows of these places, `own` of
-    them generated ones (of `drawn` of all places), of the second time a `share`; and of a generated
-    row at most so many chunks."""
+    them generated ones (of `drawn` of all places), of the second time a `share`; so many everyday
+    requests; and of a row that the project wrote at most so many chunks."""
 
     places: tuple[str, ...]
     drawn: int
     own: int
     share: float
+    everyday: int
     chunks: int
 
 
 # The encoder of documents learns from typed text as well, which it is told apart.
 RECIPES = {
-    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 4),
-    "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 3),
+    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 700, 4),
+    "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 0, 3),
 }
 GIVEN_CHUNKS = 4  # of a labelled row
 
@@ -79,7 +80,7 @@ def linear_model(run: Run, everything: bool) -> Linear:
     if not kept.exists():
         rows = [row for row in _readable(run.data) if row.group not in HARM]
         rows = [row for row in rows if everything or not held(row.group)]
-        own = _readable(generated(24_000, 21, everything=everything))
+        own = _readable(generated(24_000, 21, everything=everything)) + everyday(1_000, 22)
         bag = fit.bags([*own, *rows, *planted(rows, 2_000, 9)], 0)
         kept.write_bytes(pickle.dumps(fit.fit(bag, np.ones(len(bag.label), bool))))
     model: Linear = pickle.loads(kept.read_bytes())
@@ -170,8 +171,9 @@ class Tuning:
         given, written = (
             [row for row in part if row.channel in recipe.places] for part in (taken, own)
         )
+        written = [*written[: round(share * recipe.own)], *everyday(recipe.everyday, 35)]
         cut, states = self._lower(given, GIVEN_CHUNKS)
-        more, more_states = self._lower(written[: round(share * recipe.own)], recipe.chunks)
+        more, more_states = self._lower(written, recipe.chunks)
         more = [replace(piece, row=piece.row + len(given)) for piece in more]
         return [*cut, *more], [*states, *more_states]
 

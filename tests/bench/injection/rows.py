@@ -73,6 +73,13 @@ def shown(count: int, seed: int) -> list[Row]:
     return list(found.values())
 
 
+def everyday(count: int, seed: int) -> list[Row]:
+    """Typed requests for ordinary things, worded as requests for wicked ones often are."""
+    rng = random.Random(seed)
+    texts = [_case(rng, _grammar().one("everyday", rng)) for _ in range(count)]
+    return [Row(text, False, TYPED, "ordinary", "own/everyday") for text in texts]
+
+
 def _document(rng: random.Random) -> tuple[str, str]:
     """A harmless document and its language."""
     grammar = _grammar()
