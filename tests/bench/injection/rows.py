@@ -74,10 +74,19 @@ def shown(count: int, seed: int) -> list[Row]:
 
 
 def everyday(count: int, seed: int) -> list[Row]:
-    """Typed requests for ordinary things, worded as requests for wicked ones often are."""
+    """Typed requests for ordinary things, worded as requests for wicked ones often are; some in
+    other languages."""
     rng = random.Random(seed)
-    texts = [_case(rng, _grammar().one("everyday", rng)) for _ in range(count)]
-    return [Row(text, False, TYPED, "ordinary", "own/everyday") for text in texts]
+    return [_everyday(rng) for _ in range(count)]
+
+
+def _everyday(rng: random.Random) -> Row:
+    grammar, lang, section = _grammar(), "en", "everyday"
+    if rng.random() < 0.35:
+        lang = rng.choice(grammar.languages())
+        section = f"{lang}.{rng.choice(('q', 'q', 'look'))}"
+    text = _case(rng, grammar.one(section, rng))
+    return Row(text, False, TYPED, "ordinary", "own/everyday", lang)
 
 
 def _document(rng: random.Random) -> tuple[str, str]:
