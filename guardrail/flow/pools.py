@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-NICE = 5  # what the threads for pictures add to the process's niceness
+NICE = 15  # what the threads for pictures add to the process's niceness
+TURN_S = 10.0  # how long one of them waits at most for another to end
 
 
 class Pool:
     """Daemon threads that work off a bounded queue; a hung check cannot hold up the exit.
 
-    With `yields`, on Linux, its threads give way to others where the cores do not suffice.
+    With `yields` its threads give way to others where the cores do not suffice: only so many as
+    there are cores, or as `workers` asks for, work at once, apart from those that take longer than
+    TURN_S, and on Linux all other threads go before them.
     """
 
     def __init__(
@@ -25,7 +28,7 @@ class Pool:
     ) -> None:
         self._workers = workers or max(4, os.cpu_count() or 1)
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue(waiting)
-        self._yields = yields
+        self._turns = threading.Semaphore(workers or _cores()) if yields else None
         self._started = 0
         self._idle = 0
         self._lock = threading.Lock()
@@ -49,8 +52,10 @@ class Pool:
         return True
 
     def _serve(self) -> None:
-        if self._yields and sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        if self._turns is not None and sys.platform == "linux":
+            thread = threading.get_native_id()
+            nice = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, min(nice + NICE, 19))
         _import_numpy()
         while True:
             with self._lock:
@@ -58,7 +63,25 @@ class Pool:
             work = self._queue.get()
             with self._lock:
                 self._idle -= 1
-            work()
+            if self._turns is None:
+                work()
+            else:
+                _in_turn(self._turns, work)
+
+
+def _in_turn(turns: threading.Semaphore, work: Callable[[], None]) -> None:
+    ours = turns.acquire(timeout=TURN_S)
+    try:
+        work()
+    finally:
+        if ours:
+            turns.release()
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return (len(affinity(0)) if affinity else os.cpu_count()) or 1
 
 
 _importing = threading.Lock()

@@ -48,25 +48,22 @@ def post(url: str, body: bytes) -> int:
 
 
 @contextmanager
-def posting(
-    url: str, body: Callable[[int, bytes], bytes], at_once: int = 2
-) -> Iterator[Callable[[], float]]:
-    """Unseen pages are sent, so many at once; gives how many a second were answered."""
+def posting(url: str, bodies: Sequence[bytes], at_once: int = 2) -> Iterator[Callable[[], float]]:
+    """Calls are sent, each once, so many at a time; gives how many a second were answered."""
+    left = iter(bodies)
     stop, done, began = threading.Event(), [0], time.monotonic()
     ended = [0.0]
 
-    def work(lane: int) -> None:
-        number = lane
+    def work() -> None:
         while not stop.is_set():
-            number += at_once
             try:
-                post(url, body(0, a4(number)))
+                post(url, next(left))
             except HTTPError as refused:  # one that did not fit its time
                 refused.close()
             else:
                 done[0] += 1
 
-    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(at_once)]
+    threads = [threading.Thread(target=work) for _ in range(at_once)]
     for thread in threads:
         thread.start()
     try:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
+
+import pytest
+
+from guardrail.flow import pools
+from guardrail.flow.pools import NICE, Pool
 
 FIRST_WORK = """
 import sys, threading
@@ -25,3 +32,50 @@ print(met)
 def test_numpy_is_whole_before_the_first_work() -> None:
     ran = subprocess.run([sys.executable, "-c", FIRST_WORK], capture_output=True, text=True)
     assert (ran.stdout, ran.stderr) == ("[True]\n", "")
+
+
+def test_only_so_many_checks_of_pictures_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_cores", lambda: 2)
+    pool, met, most = Pool(yields=True), threading.Barrier(2), [0]
+    running, ended, lock = [0], threading.Semaphore(0), threading.Lock()
+
+    def work() -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        met.wait(10)  # two do work at once
+        with lock:
+            running[0] -= 1
+        ended.release()
+
+    for _ in range(8):
+        assert pool.submit(work)
+    assert all(ended.acquire(timeout=10) for _ in range(8))
+    assert most[0] == 2
+
+
+def test_a_check_that_hangs_keeps_others_waiting_for_a_time_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_cores", lambda: 1)
+    monkeypatch.setattr(pools, "TURN_S", 0.05)
+    pool, go, ended = Pool(yields=True), threading.Event(), threading.Event()
+    assert pool.submit(lambda: go.wait(10) and None)
+    assert pool.submit(ended.set)
+    assert ended.wait(10)
+    assert not go.is_set()
+    go.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it for threads")
+def test_checks_of_pictures_go_behind_all_others() -> None:
+    nice: list[int] = []
+    ended = threading.Event()
+
+    def work() -> None:
+        nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        ended.set()
+
+    assert Pool(yields=True).submit(work)
+    assert ended.wait(10)
+    assert nice == [min(19, os.getpriority(os.PRIO_PROCESS, os.getpid()) + NICE)]
