@@ -6,6 +6,7 @@ import base64
 import codecs
 import html
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import quote
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from guardrail import Detector, NotRun, Span, Stage, Text, View
 from guardrail_detectors.injection import injection
-from guardrail_detectors.injection.readings import MAX_DECODED, MAX_PIECES, readings
+from guardrail_detectors.injection.readings import ALONE, MAX_DECODED, Reading, readings
 from guardrail_detectors.normalise import folded
 from tests.bench.injection.disguises import DISGUISES as WRITTEN
 
@@ -353,20 +354,34 @@ def test_texts_made_to_be_slow_are_read(text: str) -> None:
 
 @pytest.mark.parametrize("text", [bomb(3), "%41" * 50_000, "&#65;" * 50_000, "QUJD" * 100_000])
 def test_encodings_that_explode_end_within_bounds(text: str) -> None:
-    decoded = list(readings(text, 3))
-    assert len(decoded) <= MAX_PIECES + 8
-    assert sum(len(r.text.text) for r in decoded[1:] if r.text.spans) <= 6 * MAX_DECODED + 4 * len(
-        text
-    )
+    found: list[Reading] = []
+    with suppress(NotRun):
+        for reading in readings(text, 3):
+            found.append(reading)
+    assert len(found) <= ALONE + 8
+    assert sum(len(r.text.text) for r in found[1:]) <= MAX_DECODED + 6 * len(text)
 
 
-def test_harmless_codes_before_it_hide_no_attack() -> None:
-    codes = [base64.b64encode(f"box number {i} is here".encode()).decode() for i in range(100)]
+def test_more_codes_than_are_read_are_said_not_to_be() -> None:
+    twice = base64.b64encode(base64.b64encode(b"nothing to see here " * 26_000)).decode()
+    with pytest.raises(NotRun, match="over 1000000 characters are encoded"):
+        DETECTOR.run(View(Stage.INPUT, (Text(twice),)))
+
+
+@pytest.mark.parametrize("count", [100, ALONE, 2_000])
+def test_harmless_codes_before_it_hide_no_attack(count: int) -> None:
+    codes = [base64.b64encode(f"box number {i} is here".encode()).decode() for i in range(count)]
     attack = base64.b64encode(ATTACK.encode()).decode()
-    assert (
-        score("\n".join(f"{i}: {code}" for i, code in enumerate([*codes, attack])), "tool") >= 0.5
+    lines = [f"{number}: {code}" for number, code in enumerate([*codes, attack])]
+    text = "\n".join(lines)
+    found = DETECTOR.run(View(Stage.INPUT, (Text(text, source="tool"),)))
+    assert any(
+        isinstance(one.where, Span)
+        and one.score >= 0.5
+        and attack in text[one.where.start : one.where.end]
+        for one in found
     )
-    assert score("%20" * MAX_DECODED + f"\n{attack}", "tool") >= 0.5
+    assert score("%20" * 200_000 + f"\n{attack}", "tool") >= 0.5
 
 
 def test_html_is_unescaped() -> None:

@@ -1,7 +1,7 @@
 """The ways a text can be read: as it stands, with look-alikes resolved, and decoded.
 
-Each reading keeps the way back to the characters of the original. The work is bounded: decoded
-pieces are limited in number, size and depth.
+Each reading keeps the way back to the characters of the original. The work is bounded: what is
+decoded is limited in size and depth, and of very many pieces those after the first are read as one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
+from guardrail.errors import NotRun
 from guardrail_detectors.injection.ciphers import (
     CELLS,
     SPELLING,
@@ -28,8 +29,8 @@ from guardrail_detectors.injection.hints import REVERSED_WORDS, hints
 from guardrail_detectors.normalise import INVISIBLE, Normalised, folded, folded_char
 from guardrail_detectors.normalise import plain as as_plain
 
-MAX_PIECES = 128  # decoded pieces of one text
-MAX_DECODED = 200_000  # characters of them in all
+ALONE = 128  # decoded pieces of one text that are read one by one
+MAX_DECODED = 1_000_000  # characters of all of them, and of their own readings
 HEX_DIGITS = 20  # of one piece at least
 ESCAPED = 0.5  # of its length at most is left of a line most of which is escaped
 SPACED_LETTERS = 4  # a row of digits is a table
@@ -80,12 +81,15 @@ class Reading:
 
 
 def readings(text: str, depth: int) -> Iterator[Reading]:
-    """The readings of a text: the plain one first, decoded ones as deep as `depth`."""
+    """The readings of a text: the plain one first, decoded ones as deep as `depth`.
+
+    Raises NotRun where more than MAX_DECODED characters are encoded in it.
+    """
     plain = folded(text)
     yield Reading(plain, cased=as_plain(text))
     if depth == 0:
         return
-    budget = [MAX_PIECES, MAX_DECODED]
+    budget = Budget()
     marks = hints(text) if text.isascii() else hints(text, plain.text)
     spaced: Normalised | None = None
     for reading in _disguises(text, plain, marks):
@@ -280,48 +284,84 @@ def _candidates(text: str, marks: Collection[str]) -> Iterator[tuple[int, int, D
         yield 0, len(text), rot47
 
 
+class Budget:
+    """What may still be read of all that is encoded in a text."""
+
+    def __init__(self) -> None:
+        self.alone, self.characters = ALONE, MAX_DECODED
+
+    def take(self, characters: int) -> None:
+        """So many more are read. Raises NotRun where they are too many."""
+        self.characters -= characters
+        if self.characters < 0:
+            raise NotRun(f"over {MAX_DECODED} characters are encoded in a text; let less in")
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Decoded text, and for each of its characters the place where it stood encoded."""
+
+    text: str
+    places: list[tuple[int, int]]
+    unreadable: bool
+
+    def placed(self, form: Normalised) -> Normalised:
+        """A form of the text, in the places of the original."""
+        if form.spans is None:
+            return Normalised(form.text, tuple(self.places))
+        return Normalised(form.text, tuple(self.places[start] for start, _ in form.spans))
+
+
 def _decoded(
     text: Normalised,
     depth: int,
-    budget: list[int],
+    budget: Budget,
     marks: Collection[str],
     unreadable: bool = False,
 ) -> Iterator[Reading]:
     """What stands encoded in the text, and in what comes of that."""
-    found: list[tuple[int, int, str, bool]] = []
+    pieces: list[_Piece] = []
     for start, end, decoder in _candidates(text.text, marks):
-        if budget[0] <= 0:
-            break
-        if end - start > budget[1]:
-            continue
         new = decoder(text.text[start:end])
-        if new is None or new == text.text[start:end]:
+        if not new or new == text.text[start:end]:
             continue
-        budget[0] -= 1
-        budget[1] -= len(new)
+        budget.take(len(new))
         escaped = any(decoder is one for _, one in _LINES)
         plain = escaped and len(new) > ESCAPED * (end - start)
-        found.append((start, end, new, unreadable or not plain))
-    for start, end, new, hidden in found:
-        where = text.span(start, end)
-        decoded = _placed(as_plain(new), where)
-        flat = folded(new)
-        marks = hints(new, flat.text)
-        lower = _placed(flat, where)
-        yield Reading(lower, obscured=True, decoded=True, unreadable=hidden, cased=decoded)
-        for worn in _disguises(new, flat, marks):
-            if budget[0] <= 0 or len(new) > budget[1]:
-                break
-            budget[0] -= 1
-            budget[1] -= len(new)
-            cased = worn.cased and _placed(worn.cased, where)
+        pieces.append(_Piece(new, [text.span(start, end)] * len(new), unreadable or not plain))
+    for piece in _few(pieces, budget):
+        flat = folded(piece.text)
+        marks = hints(piece.text, flat.text)
+        reading = Reading(
+            piece.placed(flat),
+            obscured=True,
+            decoded=True,
+            unreadable=piece.unreadable,
+            cased=piece.placed(as_plain(piece.text)),
+        )
+        yield reading
+        for worn in _disguises(piece.text, flat, marks):
+            budget.take(len(piece.text))
+            cased = worn.cased and piece.placed(worn.cased)
             yield replace(
-                worn, text=_placed(worn.text, where), decoded=True, unreadable=hidden, cased=cased
+                worn,
+                text=piece.placed(worn.text),
+                decoded=True,
+                unreadable=piece.unreadable,
+                cased=cased,
             )
-        if depth > 1:
-            yield from _decoded(decoded, depth - 1, budget, marks, hidden)
+        if depth > 1 and reading.cased is not None:
+            yield from _decoded(reading.cased, depth - 1, budget, marks, piece.unreadable)
 
 
-def _placed(text: Normalised, where: tuple[int, int]) -> Normalised:
-    """A text all of which stands for one place in the original."""
-    return Normalised(text.text, (where,) * len(text.text))
+def _few(pieces: list[_Piece], budget: Budget) -> Iterator[_Piece]:
+    """The first ones each by itself, and all others together."""
+    alone, others = pieces[: budget.alone], pieces[budget.alone :]
+    budget.alone -= len(alone)
+    yield from alone
+    for unreadable in (True, False):
+        together = [piece for piece in others if piece.unreadable == unreadable]
+        if together:
+            text = "\n".join(piece.text for piece in together)
+            places = [place for piece in together for place in (*piece.places, piece.places[-1])]
+            yield _Piece(text, places[:-1], unreadable)

@@ -158,7 +158,7 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
     windows = linear_model.windows(text, typed)
     bounds = [cased.span(chunk.start, chunk.end) for chunk in chunks]
     marks = [(reading.text.span(s, e), score) for s, e, score in found]
-    whole = len(bounds) == 1 or reading.decoded
+    whole = bounds[0] == bounds[-1]  # as where all of it was decoded from one place
     twice = None if whole else _twice_the_middles(windows, reading)
     place = UNREADABLE if reading.unreadable else TYPED if typed else TOOL
     for chunk, (start, end) in zip(chunks, bounds, strict=True):
