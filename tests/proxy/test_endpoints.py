@@ -116,7 +116,7 @@ async def test_they_keep_to_the_limits_of_other_calls(path: str, body: Any, limi
         assert (got.status, got.code, got.header("retry-after")) == (503, "overloaded", "1")
         conforms(got, path)
         assert (await get(proxy.url, "/healthz")).status == 200
-        assert not proxy.server.proxy.buffered
+        assert not proxy.server.proxy.capacity.buffered
 
 
 @pytest.mark.parametrize(("path", "body"), OURS)

@@ -119,7 +119,7 @@ async def test_a_client_that_leaves_while_something_is_fetched_leaves_a_record()
             await asyncio.sleep(0.02)
         assert proxy.records.last.error == "client_left"
         assert not proxy.upstream.requests
-        assert proxy.server.proxy.under_way == 0
+        assert proxy.server.proxy.capacity.under_way == 0
 
 
 async def test_an_uploaded_file_is_read_from_the_upstream_with_the_clients_key() -> None:

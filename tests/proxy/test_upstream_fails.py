@@ -124,7 +124,7 @@ async def test_what_goes_wrong_in_a_checked_answer_is_said(
         assert proxy.records.last.error == "UpstreamError"
         one.send(post(chat()))
         assert (await one.get()).status == 200
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0
     assert time.monotonic() - began < 20
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from guardrail import ContentError, Context, Guard
 from guardrail.hosting import LIMITS_RULE, Call, Content, Mode, Stage, Told
 from guardrail_integrations.proxy.backlog import Backlog
-from guardrail_integrations.proxy.compression import Unreadable, decompressed
-from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange, NoRoom
+from guardrail_integrations.proxy.capacity import Capacity
+from guardrail_integrations.proxy.exchange import Exchange
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.found import Found
-from guardrail_integrations.proxy.gathering import Gathering
 from guardrail_integrations.proxy.guarded import GuardedCall
 from guardrail_integrations.proxy.handling import Handling
 from guardrail_integrations.proxy.interfaces import (
@@ -26,9 +23,8 @@ from guardrail_integrations.proxy.interfaces import (
     Headers,
     Observer,
     Upstream,
-    UpstreamError,
 )
-from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody
 from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.prepare import prepare
 from guardrail_integrations.proxy.proxy_rules import (
@@ -39,7 +35,14 @@ from guardrail_integrations.proxy.proxy_rules import (
     refused_record,
 )
 from guardrail_integrations.proxy.readiness import Readiness
-from guardrail_integrations.proxy.refusals import Refused, refused, sentence
+from guardrail_integrations.proxy.refusals import (
+    Refused,
+    refusal_for,
+    refusal_headers,
+    refused,
+    sentence,
+)
+from guardrail_integrations.proxy.request_body import gathered, read_object, received
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
 from guardrail_integrations.proxy.surfaces import stored_on, surface_of
@@ -47,10 +50,8 @@ from guardrail_integrations.proxy.tracing import parent_of
 
 Endpoint = Callable[["Proxy", Exchange], Awaitable[None]]
 
-_log = logging.getLogger("guardrail.proxy")
 MAX_ROUTES = 1_000  # of paths and models, whose upstream is remembered
 _SAFE = (b"GET", b"HEAD", b"OPTIONS", b"DELETE")
-_FAULT_STATUS = {"unreachable": 502, "closed": 502, "garbage": 502, "timeout": 504, "busy": 503}
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ class Proxy:
         self.endpoints = dict(endpoints or {})
         self.observers = tuple(observers)
         self.backlog: Backlog | None = None  # where records are delivered; None: at once
-        self.under_way = self.with_pictures = self.buffered = 0
-        self.draining = False
+        self.capacity = Capacity(settings)
         self.ready = True
         self.readiness = Readiness()
         self._route = lru_cache(MAX_ROUTES)(self._find_route)
@@ -101,34 +101,16 @@ class Proxy:
             observer.began()
         surface = None if exchange.method in _SAFE else surface_of(exchange.path)
         handling = Handling(exchange, surface, self.rules.guard, time.time_ns())
-        self.under_way += 1
+        self.capacity.enter()
         try:
             try:
                 await self._handle(handling)
             except Refused as end:
                 self._refuse(handling, end.refusal, end.headers)
-            except UpstreamError as error:
-                status = _FAULT_STATUS[error.fault]
-                message = f"The upstream gave no answer: {error}."
-                self._refuse(handling, Refusal(status, f"upstream_{error.fault}", message))
-            except BodyTooLarge:
-                limit = self.settings.max_body >> 20
-                message = f"The body is over the limit of {limit} MiB."
-                refusal = Refusal(413, "body_too_large", message, rule=LIMITS_RULE)
-                self._refuse(handling, refusal)
-            except NoRoom:
-                self._refuse(handling, _no_room().refusal)
-            except BodyLost as error:
-                late = error.status == 408
-                message = "The body took too long." if late else "The body is not valid HTTP/1.1."
-                self._refuse(handling, Refusal(error.status, "bad_body", message, rule=MALFORMED))
             except Exception as error:
-                _log.error("a request failed: %s", type(error).__name__)
-                message = "The proxy failed to handle this request."
-                self._refuse(handling, Refusal(500, "internal_error", message))
+                self._refuse(handling, refusal_for(error, self.settings.max_body))
         finally:
-            self.under_way -= 1
-            self.buffered -= exchange.held
+            self.capacity.leave(exchange)
             self._ended(handling)
 
     async def _handle(self, handling: Handling) -> None:
@@ -137,7 +119,7 @@ class Proxy:
         if endpoint is not None:
             await endpoint(self, exchange)
             return
-        self.admit()
+        self.capacity.admit()
         if handling.surface is not None:
             await self._guarded(handling, handling.surface)
         elif self.rules.guard.policy.proxy.other_paths == "refuse":
@@ -150,7 +132,7 @@ class Proxy:
     async def _stored(self, handling: Handling, surface: Surface) -> None:
         """An answer that the upstream has kept, or still works on, is checked as any other."""
         exchange, rules = handling.exchange, self.rules
-        raw = await self.body(exchange)
+        raw = await received(exchange, self.capacity)
         handling.surface = surface
         handling.route = self._route(exchange.path, None)
         found = Found(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
@@ -172,9 +154,11 @@ class Proxy:
 
     async def _guarded(self, handling: Handling, surface: Surface) -> None:
         rules, exchange = self.rules, handling.exchange
-        raw = await self._body(exchange, surface)
+        raw = await gathered(exchange, self.capacity, surface.marker, self.pictures)
         try:
-            body, compressed = self._read(exchange, surface, raw)
+            body, compressed = read_object(
+                exchange, self.capacity, raw, surface.marker, self.pictures
+            )
             found = Found(body, rules.guard.policy.limits, self.pictures)
             found.settings(body.root)
             surface.read(body.root, found)
@@ -198,93 +182,8 @@ class Proxy:
         if not found.pictures and not any(file.pages for file in found.files.values()):
             await call.run()
             return
-        with self.picture_call():
+        with self.capacity.picture_call():
             await call.run()
-
-    async def _body(self, exchange: Exchange, surface: Surface) -> bytes | Body:
-        room = self.room()
-        raw = exchange.whole()
-        if raw is None:
-            holds = partial(self.holds, exchange)
-            if b"content-encoding" in exchange.index:
-                return await exchange.body(room, holds)
-            gathering = Gathering(surface.marker, self.pictures)
-            await exchange.gather(room, gathering.add, holds)
-            return gathering.body()
-        if len(raw) > room:
-            raise BodyTooLarge
-        exchange.held = len(raw)
-        self.buffered += exchange.held
-        return raw
-
-    async def body(self, exchange: Exchange) -> bytes:
-        """All of a body. Raises Refused, and as Exchange.gather does."""
-        return await exchange.body(self.room(), partial(self.holds, exchange))
-
-    def holds(self, exchange: Exchange, count: int) -> bool:
-        """Whether there is room for so many bytes more; they count until the request is over."""
-        if self.buffered + count > self.settings.buffered:
-            return False
-        self.buffered += count
-        exchange.held += count
-        return True
-
-    def hold(self, exchange: Exchange, count: int) -> None:
-        """Hold so many bytes more until the request is over. Raises Refused."""
-        if not self.holds(exchange, count):
-            raise _no_room()
-
-    def let_go(self, exchange: Exchange, kept: int) -> None:
-        """Of what a request holds only so many bytes are kept."""
-        self.buffered -= exchange.held - kept
-        exchange.held = kept
-
-    def admit(self) -> None:
-        """Raises Refused where there is no room for a further call."""
-        if self.draining or self.under_way > self.settings.concurrent:
-            raise refused(503, "overloaded", "Too many requests are under way.")
-
-    @contextmanager
-    def picture_call(self) -> Iterator[None]:
-        """One of the places of calls with pictures or pages. Raises Refused."""
-        if self.with_pictures >= self.settings.picture_calls:
-            raise refused(503, "overloaded", "Too many calls with pictures are under way.")
-        self.with_pictures += 1
-        try:
-            yield
-        finally:
-            self.with_pictures -= 1
-
-    def room(self) -> int:
-        """How large a body may be now. Raises Refused."""
-        left = self.settings.buffered - self.buffered
-        if left < self.settings.max_body:
-            raise _no_room()
-        return self.settings.max_body
-
-    def _read(
-        self, exchange: Exchange, surface: Surface, raw: bytes | Body
-    ) -> tuple[JsonBody, bytes]:
-        encoding = exchange.index.get(b"content-encoding", b"")
-        compressed = b""
-        if encoding:
-            raw = raw.whole() if isinstance(raw, Body) else raw
-            try:
-                compressed, raw = raw, decompressed(raw, encoding, self.settings.max_body)
-            except Unreadable as error:
-                raise refused(
-                    415, "unsupported_encoding", sentence(error), rule=MALFORMED
-                ) from None
-            if raw is not compressed:
-                self.hold(exchange, len(raw))
-        kind = exchange.index.get(b"content-type", b"").lower().lstrip()
-        if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
-            message = "The body must be application/json."
-            raise refused(415, "unsupported_media_type", message, rule=MALFORMED)
-        body = read_json(raw, surface.marker, self.pictures.known)
-        if not isinstance(body.root, dict):
-            raise BadJson("the body is not a JSON object")
-        return body, compressed
 
     async def _unread(self, handling: Handling, raw: bytes | Body, refusal: Refusal) -> None:
         """Refuse a body that could not be read, or pass it on where the policy says so or only
@@ -340,20 +239,8 @@ class Proxy:
             return
         write = surface.error if surface is not None else openai_error
         body = write(refusal)
-        headers: Headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        if refusal.record:
-            identity = refusal.record.encode()
-            headers += [(b"x-request-id", identity), (b"request-id", identity)]
-        if refusal.code == "guardrail_unavailable":
-            again = self.rules.guard.policy.proxy.retry_unavailable
-            headers.append((b"x-should-retry", b"true" if again else b"false"))
-        elif refusal.code == "overloaded":
-            headers.append((b"retry-after", b"1"))
-        elif refusal.status < 500:
-            headers.append((b"x-should-retry", b"false"))
+        again = self.rules.guard.policy.proxy.retry_unavailable
+        headers = refusal_headers(refusal, len(body), retry_unavailable=again)
         exchange.answer(refusal.status, headers + (extra or []), body)
 
     def _ended(self, handling: Handling) -> None:
@@ -412,10 +299,6 @@ class Proxy:
         if call is not None:
             guard.emit(call, span)
         return call
-
-
-def _no_room() -> Refused:
-    return refused(503, "overloaded", "Too much is being held in memory.")
 
 
 def _strictest(call: Told) -> str:

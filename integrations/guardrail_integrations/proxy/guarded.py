@@ -150,7 +150,7 @@ class GuardedCall(AsyncCaller):
         """See hosting.AsyncCaller."""
         self._leave()
         if self.response is not None:  # asked again: the first answer is for nobody
-            self.proxy.let_go(self.exchange, self._holds)
+            self.proxy.capacity.let_go(self.exchange, self._holds)
         changes = self.prepared.changes
         if changed:
             changes = {**changes, **await self._changes(changed)}
@@ -268,7 +268,7 @@ class GuardedCall(AsyncCaller):
         if raw is None:
             raw = await self._gathered(response, limit)
         else:
-            self.proxy.hold(self.exchange, len(raw))
+            self.proxy.capacity.hold(self.exchange, len(raw))
         if len(raw) > limit:
             raise unreadable_answer("it is over the limit on its size")
         self.answer = raw
@@ -279,7 +279,7 @@ class GuardedCall(AsyncCaller):
         pieces: list[bytes] = []
         size = 0
         while size <= limit and (piece := await response.read()):
-            self.proxy.hold(self.exchange, len(piece))
+            self.proxy.capacity.hold(self.exchange, len(piece))
             pieces.append(piece)
             size += len(piece)
         return b"".join(pieces)
@@ -290,7 +290,7 @@ class GuardedCall(AsyncCaller):
             limit = self.proxy.settings.max_answer
             plain = decompressed(raw, encoding, limit) if encoding else raw
             if plain is not raw:
-                self.proxy.hold(self.exchange, len(plain))
+                self.proxy.capacity.hold(self.exchange, len(plain))
             body = read_json(plain)
             found = Found(body, self.rules.guard.policy.limits, self.found.seen)
             self.answered = found
