@@ -19,7 +19,8 @@ from guardrail.policy import Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.metrics import Metrics
 from guardrail_integrations.proxy.openapi import document
-from guardrail_integrations.proxy.workers import Options, reload_policy
+from guardrail_integrations.proxy.options import Options
+from guardrail_integrations.proxy.worker import reload_policy
 from tests.proxy.raw import Got, ask, post
 from tests.proxy.serving import chat_answer, data_url, running, says, tight
 

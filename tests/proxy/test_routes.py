@@ -18,8 +18,9 @@ from guardrail_integrations.proxy.configuration import read_settings
 from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError
 from guardrail_integrations.proxy.metrics import Metrics
+from guardrail_integrations.proxy.options import Options
 from guardrail_integrations.proxy.settings import Route, Settings, Target
-from guardrail_integrations.proxy.workers import Options, reload_policy
+from guardrail_integrations.proxy.worker import reload_policy
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, chunk, scripted
 from tests.proxy.serving import chat_answer, chat_chunks, pixel, running, says

@@ -14,7 +14,8 @@ upstream.py       Requests to an upstream, and Responses from it; connection.py:
 refusals.py       why there is no answer; proxy_rules.py: the proxy's own decisions, in the record
 backlog.py        what is told of calls behind them: metrics.py, tracing.py, reply_facts.py
 
-serve.py          a proxy that listens; workers.py: as processes, with signals and reloads
+serve.py          a proxy that listens; worker.py: a process of it, with signals and reloads
+supervisor.py     `guardrail serve`: one worker or several, as options.py says; access_log.py
 settings.py       how it is set up; configuration.py: from a file; readiness.py: whether it works
 """
 

@@ -1,4 +1,4 @@
-"""Serving a proxy: sockets, signals, reloads and an end without dropped calls."""
+"""Serving a proxy: a socket to listen on, and an end without dropped calls."""
 
 from __future__ import annotations
 
