@@ -15,11 +15,11 @@ import pytest
 from guardrail import Guard, Sink
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.configuration import read_settings
-from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError
 from guardrail_integrations.proxy.metrics import Metrics
 from guardrail_integrations.proxy.options import Options
 from guardrail_integrations.proxy.settings import Route, Settings, Target
+from guardrail_integrations.proxy.upstream_connection import Timeouts
 from guardrail_integrations.proxy.worker import reload_policy
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, chunk, scripted

@@ -9,11 +9,12 @@ from functools import lru_cache, partial
 
 from guardrail import ContentError, Context, Guard
 from guardrail.hosting import LIMITS_RULE, Call, Content, Mode, Stage, Told
+from guardrail_integrations.proxy.attachments import prepare
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.capacity import Capacity
 from guardrail_integrations.proxy.exchange import Exchange
+from guardrail_integrations.proxy.extraction import Found
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
-from guardrail_integrations.proxy.found import Found
 from guardrail_integrations.proxy.guarded import GuardedCall
 from guardrail_integrations.proxy.handling import Handling
 from guardrail_integrations.proxy.interfaces import (
@@ -26,7 +27,6 @@ from guardrail_integrations.proxy.interfaces import (
 )
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody
 from guardrail_integrations.proxy.pictures import Pictures
-from guardrail_integrations.proxy.prepare import prepare
 from guardrail_integrations.proxy.proxy_rules import (
     MALFORMED,
     Note,

@@ -26,11 +26,11 @@ from guardrail.hosting import (
     finding_dict,
     screened_only,
 )
+from guardrail_integrations.proxy.attachments import prepare, weighed
 from guardrail_integrations.proxy.compression import Unreadable
-from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.extraction import Found
 from guardrail_integrations.proxy.json_body import BadJson, read_json
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
-from guardrail_integrations.proxy.prepare import prepare, weighed
 from guardrail_integrations.proxy.proxy_rules import Note, with_notes
 from guardrail_integrations.proxy.refusals import Refused, refused, sentence, unavailable
 from guardrail_integrations.proxy.request_body import received, unpacked

@@ -28,10 +28,11 @@ from guardrail.hosting import (
     Verdict,
     begin,
 )
+from guardrail_integrations.proxy.attachments import Prepared, weighed
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
+from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, media_type
 from guardrail_integrations.proxy.file_ids import uploaded
 from guardrail_integrations.proxy.forward import pass_back, target_of, upstream_headers
-from guardrail_integrations.proxy.found import Found, Remote, Unscreenable, media_type
 from guardrail_integrations.proxy.headers import (
     end_to_end,
     index_of,
@@ -41,7 +42,6 @@ from guardrail_integrations.proxy.headers import (
 )
 from guardrail_integrations.proxy.interfaces import Buffer, Headers, Request, Response
 from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
-from guardrail_integrations.proxy.prepare import Prepared, weighed
 from guardrail_integrations.proxy.proxy_rules import Note, blocked, with_notes
 from guardrail_integrations.proxy.refusals import (
     Refused,
@@ -49,7 +49,7 @@ from guardrail_integrations.proxy.refusals import (
     refused,
     unreadable_answer,
 )
-from guardrail_integrations.proxy.reply_facts import LateReply, told_by
+from guardrail_integrations.proxy.reply_metadata import LateReply, told_by
 from guardrail_integrations.proxy.streaming import Streaming
 from guardrail_integrations.proxy.tracing import hand_on, parent_of
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from guardrail.hosting import Content, Delta, Release, Reply, Usage
 from guardrail_integrations.proxy.headers import end_to_end, without
 from guardrail_integrations.proxy.interfaces import Response, UpstreamError
-from guardrail_integrations.proxy.reply_facts import LateReply
+from guardrail_integrations.proxy.reply_metadata import LateReply
 from guardrail_integrations.proxy.sse import Ends, Event, SseReader, is_usage, read_event
 from guardrail_integrations.proxy.surface import Refusal, Stream
 
