@@ -4,6 +4,7 @@ How a call goes through it:
 
 http_server.py    bytes from clients to Exchanges (exchange.py), and answers back to bytes
 app.py            which path is what: a surface, our own endpoints.py, anything else (forward.py)
+request_state.py  what is known of a request, from here until it is told of
 capacity.py       what is under way and held in memory; request_body.py: bodies within it
 guarded.py        one guarded call: its surface, its flow, its upstream
   surfaces/       one file for each API: read a body, write changes back, blocks, streams

@@ -16,7 +16,6 @@ from guardrail_integrations.proxy.exchange import Exchange
 from guardrail_integrations.proxy.extraction import Found
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.guarded import GuardedCall
-from guardrail_integrations.proxy.handling import Handling
 from guardrail_integrations.proxy.interfaces import (
     Access,
     Body,
@@ -43,6 +42,7 @@ from guardrail_integrations.proxy.refusals import (
     sentence,
 )
 from guardrail_integrations.proxy.request_body import gathered, read_object, received
+from guardrail_integrations.proxy.request_state import RequestState
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
 from guardrail_integrations.proxy.surfaces import stored_on, surface_of
@@ -100,45 +100,45 @@ class Proxy:
         for observer in self.observers:
             observer.began()
         surface = None if exchange.method in _SAFE else surface_of(exchange.path)
-        handling = Handling(exchange, surface, self.rules.guard, time.time_ns())
+        state = RequestState(exchange, surface, self.rules.guard, time.time_ns())
         self.capacity.enter()
         try:
             try:
-                await self._handle(handling)
+                await self._handle(state)
             except Refused as end:
-                self._refuse(handling, end.refusal, end.headers)
+                self._refuse(state, end.refusal, end.headers)
             except Exception as error:
-                self._refuse(handling, refusal_for(error, self.settings.max_body))
+                self._refuse(state, refusal_for(error, self.settings.max_body))
         finally:
             self.capacity.leave(exchange)
-            self._ended(handling)
+            self._ended(state)
 
-    async def _handle(self, handling: Handling) -> None:
-        exchange = handling.exchange
+    async def _handle(self, state: RequestState) -> None:
+        exchange = state.exchange
         endpoint = self.endpoints.get(exchange.path)
         if endpoint is not None:
             await endpoint(self, exchange)
             return
         self.capacity.admit()
-        if handling.surface is not None:
-            await self._guarded(handling, handling.surface)
+        if state.surface is not None:
+            await self._guarded(state, state.surface)
         elif self.rules.guard.policy.proxy.other_paths == "refuse":
             raise refused(404, "unknown_path", "This path is not served here.")
         elif self.rules.reads_output and (stored := stored_on(exchange.method, exchange.path)):
-            await self._stored(handling, stored)
+            await self._stored(state, stored)
         else:
             await self._other(exchange)
 
-    async def _stored(self, handling: Handling, surface: Surface) -> None:
+    async def _stored(self, state: RequestState, surface: Surface) -> None:
         """An answer that the upstream has kept, or still works on, is checked as any other."""
-        exchange, rules = handling.exchange, self.rules
+        exchange, rules = state.exchange, self.rules
         raw = await received(exchange, self.capacity)
-        handling.surface = surface
-        handling.route = self._route(exchange.path, None)
+        state.surface = surface
+        state.route = self._route(exchange.path, None)
         found = Found(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
         found.stream = b"stream=true" in exchange.query.lower()
         context = self.context(exchange, None)
-        await GuardedCall(self, rules, handling, found, raw, context, surface).run()
+        await GuardedCall(self, rules, state, found, raw, context, surface).run()
 
     async def _other(self, exchange: Exchange) -> None:
         """Pass a request and its answer through untouched."""
@@ -152,8 +152,8 @@ class Proxy:
         finally:
             response.close()
 
-    async def _guarded(self, handling: Handling, surface: Surface) -> None:
-        rules, exchange = self.rules, handling.exchange
+    async def _guarded(self, state: RequestState, surface: Surface) -> None:
+        rules, exchange = self.rules, state.exchange
         raw = await gathered(exchange, self.capacity, surface.marker, self.pictures)
         try:
             body, compressed = read_object(
@@ -165,16 +165,16 @@ class Proxy:
         except BadJson as error:
             message = sentence(error)
             refusal = Refusal(400, "malformed_body", message, rule=MALFORMED)
-            await self._unread(handling, raw, refusal)
+            await self._unread(state, raw, refusal)
             return
         except ContentError as error:
             message, part = f"{error}.", error.part
             refusal = Refusal(400, error.code, message, param=part, rule=LIMITS_RULE)
-            await self._unread(handling, raw, refusal)
+            await self._unread(state, raw, refusal)
             return
-        handling.route = self._route(exchange.path, found.model)
+        state.route = self._route(exchange.path, found.model)
         context = self.context(exchange, found.model)
-        call = GuardedCall(self, rules, handling, found, compressed, context, surface)
+        call = GuardedCall(self, rules, state, found, compressed, context, surface)
         if found.unscreenable or found.remote or found.documents:
             policy = rules.guard.policy
             call.prepared = await prepare(found, policy, self.fetcher, call.file)
@@ -185,10 +185,10 @@ class Proxy:
         with self.capacity.picture_call():
             await call.run()
 
-    async def _unread(self, handling: Handling, raw: bytes | Body, refusal: Refusal) -> None:
+    async def _unread(self, state: RequestState, raw: bytes | Body, refusal: Refusal) -> None:
         """Refuse a body that could not be read, or pass it on where the policy says so or only
         watches: the upstream refuses it, or reads it in a way of its own."""
-        policy, exchange = self.rules.guard.policy, handling.exchange
+        policy, exchange = self.rules.guard.policy, state.exchange
         passes = refusal.rule == MALFORMED and policy.proxy.malformed == "pass"
         if policy.mode is Mode.ENFORCE and not passes:
             raise Refused(refusal)
@@ -200,8 +200,8 @@ class Proxy:
         ]
         if b"content-length" not in exchange.index:
             request.headers.append((b"content-length", b"%d" % len(raw)))
-        handling.code = "malformed_passed"
-        handling.refusal = named(replace(refusal, status=200, code="malformed_passed"))
+        state.code = "malformed_passed"
+        state.refusal = named(replace(refusal, status=200, code="malformed_passed"))
         response = await self.upstreams[name].send(request)
         try:
             await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
@@ -225,13 +225,13 @@ class Proxy:
         ]
         return Context(exchange.path, tenant, user, session, model)
 
-    def _refuse(self, handling: Handling, refusal: Refusal, extra: Headers | None = None) -> None:
-        exchange, surface, call = handling.exchange, handling.surface, handling.call
-        handling.code = refusal.code
+    def _refuse(self, state: RequestState, refusal: Refusal, extra: Headers | None = None) -> None:
+        exchange, surface, call = state.exchange, state.surface, state.call
+        state.code = refusal.code
         if surface is not None and (
-            refusal.code != "overloaded" if call is None else handling.over is None
+            refusal.code != "overloaded" if call is None else state.over is None
         ):
-            refusal = handling.refusal = named(refusal)
+            refusal = state.refusal = named(refusal)
         if exchange.finished or (call is not None and call.ends(refusal)):
             return
         if exchange.begun:
@@ -243,23 +243,23 @@ class Proxy:
         headers = refusal_headers(refusal, len(body), retry_unavailable=again)
         exchange.answer(refusal.status, headers + (extra or []), body)
 
-    def _ended(self, handling: Handling) -> None:
-        handling.ended_ns = time.time_ns()
-        handling.exchange.settled = None  # it leads back to the call, and so to its guard
-        if handling.call is not None:
-            handling.call.streaming = None
-            handling.call = None
-            if handling.over is None and handling.refusal is None:
-                handling.refusal = named(Refusal(500, "client_left", ""))
+    def _ended(self, state: RequestState) -> None:
+        state.ended_ns = time.time_ns()
+        state.exchange.settled = None  # it leads back to the call, and so to its guard
+        if state.call is not None:
+            state.call.streaming = None
+            state.call = None
+            if state.over is None and state.refusal is None:
+                state.refusal = named(Refusal(500, "client_left", ""))
         if self.backlog is None:
-            self._tell(handling)
+            self._tell(state)
         else:
-            self.backlog.put(partial(self._tell, handling))
+            self.backlog.put(partial(self._tell, state))
 
-    def _tell(self, handling: Handling) -> None:
+    def _tell(self, state: RequestState) -> None:
         """Tell of a guarded call, and tell the observers of the request."""
-        exchange, surface, context = handling.exchange, handling.surface, handling.context
-        call = self._tell_of_call(handling)
+        exchange, surface, context = state.exchange, state.surface, state.context
+        call = self._tell_of_call(state)
         if not self.observers:
             return
         known = surface is not None or exchange.path in self.endpoints
@@ -267,34 +267,34 @@ class Proxy:
             method=exchange.method.decode("ascii", "replace"),
             path=surface.path if surface else exchange.path if known else "other",
             status=exchange.status,
-            started_ns=handling.started_ns,
-            ended_ns=handling.ended_ns,
+            started_ns=state.started_ns,
+            ended_ns=state.ended_ns,
             bytes_in=exchange.size,
             bytes_out=exchange.bytes_out,
-            streamed=handling.streams,
+            streamed=state.streams,
             action="" if call is None else _strictest(call),
             record="" if call is None else call.id,
-            code=handling.code,
+            code=state.code,
             upstream_ns=0 if call is None else sum([end - start for start, end in call.asks]),
-            route=handling.route,
+            route=state.route,
             tenant="" if context is None else context.tenant or "",
         )
         for observer in self.observers:
             observer.ended(access)
 
-    def _tell_of_call(self, handling: Handling) -> Told | None:
+    def _tell_of_call(self, state: RequestState) -> Told | None:
         """Tell of a guarded call, or of one that was refused, or passed on, before it was looked
         at."""
-        guard, refusal, span = handling.guard, handling.refusal, handling.span
-        call: Told | None = handling.over
+        guard, refusal, span = state.guard, state.refusal, state.span
+        call: Told | None = state.over
         if refusal is not None:
-            context = handling.context
+            context = state.context
             if context is None:
-                context = self.context(handling.exchange, None)
+                context = self.context(state.exchange, None)
                 if guard.telemetry.listens:
-                    parent = parent_of(handling.exchange.index)
+                    parent = parent_of(state.exchange.index)
                     span = guard.telemetry.start(Call(Content(), context), parent)
-            times = (handling.started_ns, handling.ended_ns)
+            times = (state.started_ns, state.ended_ns)
             call = RefusedCall(refused_record(guard.policy, context, refusal, *times))
         if call is not None:
             guard.emit(call, span)

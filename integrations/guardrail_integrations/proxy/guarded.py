@@ -55,8 +55,8 @@ from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
 if TYPE_CHECKING:
     from guardrail_integrations.proxy.app import Proxy, Rules
-    from guardrail_integrations.proxy.handling import Handling
     from guardrail_integrations.proxy.interfaces import Upstream
+    from guardrail_integrations.proxy.request_state import RequestState
     from guardrail_integrations.proxy.surface import Refusal, Surface
 
 _LENGTH = frozenset((b"content-length",))
@@ -74,16 +74,16 @@ class GuardedCall(AsyncCaller):
         self,
         proxy: Proxy,
         rules: Rules,
-        handling: Handling,
+        state: RequestState,
         found: Found,
         compressed: bytes,
         context: Context,
         surface: Surface,
     ) -> None:
-        self.proxy, self.rules, self.handling, self.found = proxy, rules, handling, found
-        self.exchange, self.surface = handling.exchange, surface
-        self.target = proxy.settings.targets[handling.route]
-        self.upstream: Upstream = proxy.upstreams[handling.route]
+        self.proxy, self.rules, self.state, self.found = proxy, rules, state, found
+        self.exchange, self.surface = state.exchange, surface
+        self.target = proxy.settings.targets[state.route]
+        self.upstream: Upstream = proxy.upstreams[state.route]
         self.compressed = compressed  # the body as it came, where it came compressed
         self.prepared = NOTHING_PREPARED
         self.verdicts: list[Verdict] = []
@@ -106,14 +106,14 @@ class GuardedCall(AsyncCaller):
         if telemetry.listens:
             call = Call(Content(), context, found.parameters)
             self.span = telemetry.start(call, parent_of(self.exchange.index))
-        handling.call, handling.guard, handling.span = self, rules.guard, self.span
-        handling.context = context
+        state.call, state.guard, state.span = self, rules.guard, self.span
+        state.context = context
 
     def emit(self, call: Ended) -> None:
         """See hosting.AsyncCaller. The call is told of once the request has been handled."""
         if self.notes:
             call.amend = partial(with_notes, notes=self.notes)
-        self.handling.over = call
+        self.state.over = call
 
     async def run(self) -> None:
         """Play the flow and answer the client."""
@@ -131,7 +131,7 @@ class GuardedCall(AsyncCaller):
         if self.outcome.stopped:
             if len(self.verdicts) == 1:
                 self.streaming = None  # with overlap one may have begun, which is no answer
-                self.handling.streams = False
+                self.state.streams = False
             refusal = refusal_of(self.outcome, self.found.model or "")
             raise Refused(refusal, self.verdict_headers())
         if self.streaming is not None:
@@ -155,7 +155,7 @@ class GuardedCall(AsyncCaller):
         if changed:
             changes = {**changes, **await self._changes(changed)}
         response = self.response = await self.upstream.send(self._request(changes))
-        self.streaming, self.handling.streams = None, False
+        self.streaming, self.state.streams = None, False
         if not 200 <= response.status < 300:
             return _UNREAD
         about = index_of(response.headers)
@@ -168,7 +168,7 @@ class GuardedCall(AsyncCaller):
                     raise unreadable_answer("the stream is compressed")
                 adds_usage = False
             self.streaming = Streaming(self, response, adds_usage)
-            self.handling.streams = True
+            self.state.streams = True
             self.exchange.settled = self.settled
             return None
         if not self.surface.answers_text:
@@ -351,7 +351,7 @@ class GuardedCall(AsyncCaller):
         results = [note.result for note in self.notes]
         for verdict in self.verdicts:
             results += verdict.telling
-        return verdict_headers(results, self.handling.over)
+        return verdict_headers(results, self.state.over)
 
 
 def verdict_headers(results: list[RuleResult], ended: Ended | None) -> Headers:
