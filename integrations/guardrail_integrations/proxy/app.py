@@ -41,7 +41,7 @@ from guardrail_integrations.proxy.refusals import (
     refused,
     sentence,
 )
-from guardrail_integrations.proxy.request_body import gathered, read_object, received
+from guardrail_integrations.proxy.request_body import gathered_body, read_object, whole_body
 from guardrail_integrations.proxy.request_state import RequestState
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
@@ -132,7 +132,7 @@ class Proxy:
     async def _stored(self, state: RequestState, surface: Surface) -> None:
         """An answer that the upstream has kept, or still works on, is checked as any other."""
         exchange, rules = state.exchange, self.rules
-        raw = await received(exchange, self.capacity)
+        raw = await whole_body(exchange, self.capacity)
         state.surface = surface
         state.route = self._route(exchange.path, None)
         found = Found(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
@@ -154,7 +154,7 @@ class Proxy:
 
     async def _guarded(self, state: RequestState, surface: Surface) -> None:
         rules, exchange = self.rules, state.exchange
-        raw = await gathered(exchange, self.capacity, surface.marker, self.pictures)
+        raw = await gathered_body(exchange, self.capacity, surface.marker, self.pictures)
         try:
             body, compressed = read_object(
                 exchange, self.capacity, raw, surface.marker, self.pictures

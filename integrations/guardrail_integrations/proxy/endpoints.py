@@ -33,7 +33,7 @@ from guardrail_integrations.proxy.json_body import BadJson, read_json
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
 from guardrail_integrations.proxy.proxy_rules import Note, with_notes
 from guardrail_integrations.proxy.refusals import Refused, refused, sentence, unavailable
-from guardrail_integrations.proxy.request_body import received, unpacked
+from guardrail_integrations.proxy.request_body import unpacked, whole_body
 from guardrail_integrations.proxy.surfaces import chat
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ async def _body(proxy: Proxy, exchange: Exchange, model: type[M]) -> AsyncIterat
     """The body of one of our own calls, which keeps to the same limits as others. Raises
     Refused."""
     proxy.capacity.admit()
-    yield _as(model, proxy, exchange, await received(exchange, proxy.capacity))
+    yield _as(model, proxy, exchange, await whole_body(exchange, proxy.capacity))
 
 
 def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M, Found]:

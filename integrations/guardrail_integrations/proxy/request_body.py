@@ -15,16 +15,16 @@ from guardrail_integrations.proxy.proxy_rules import MALFORMED
 from guardrail_integrations.proxy.refusals import refused, sentence
 
 
-async def received(exchange: Exchange, capacity: Capacity) -> bytes:
+async def whole_body(exchange: Exchange, capacity: Capacity) -> bytes:
     """All of a body. Raises Refused, and as Exchange.gather does."""
     return await exchange.body(capacity.room(), partial(capacity.holds, exchange))
 
 
-async def gathered(
+async def gathered_body(
     exchange: Exchange, capacity: Capacity, marker: bytes, pictures: Pictures
 ) -> bytes | Body:
     """All of a body, without a copy of the known pictures behind its markers unless it came at
-    once or compressed. Raises as `received` does."""
+    once or compressed. Raises as `whole_body` does."""
     room = capacity.room()
     raw = exchange.whole()
     if raw is not None:
