@@ -261,7 +261,7 @@ class AnyClient(RuleBasedStateMachine):
     def nothing_is_under_way_without_a_client(self) -> None:
         most = len(self.partial) + 1
         until = time.monotonic() + 10
-        while self.proxy.server.proxy.under_way > most:
+        while self.proxy.server.proxy.capacity.under_way > most:
             assert time.monotonic() < until, "calls are under way that nobody waits for"
             time.sleep(0.005)
 
@@ -282,7 +282,7 @@ def test_any_client(proxy: InThread) -> None:
     )
     run_state_machine_as_test(AnyClient, settings=profile)
     until = time.monotonic() + 10
-    while proxy.server.proxy.under_way:
+    while proxy.server.proxy.capacity.under_way:
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert proxy.server.proxy.buffered == 0
+    assert proxy.server.proxy.capacity.buffered == 0

@@ -146,7 +146,7 @@ async def test_a_body_that_only_trickles_is_hung_up_on() -> None:
                 assert (await answer).status == 408
                 assert await one.closed()
         assert (await ask(proxy.url, post(chat()))).status == 200
-        assert proxy.server.proxy.under_way == 0
+        assert proxy.server.proxy.capacity.under_way == 0
 
 
 async def test_a_client_that_takes_nothing_of_its_answer_is_hung_up_on() -> None:
@@ -164,10 +164,10 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_hung_up_on() -> None
         await one.reader.readuntil(b"\r\n\r\n")
         one.writer.transport.pause_reading()  # type: ignore[attr-defined]
         for _ in range(200):
-            if not proxy.server.proxy.under_way:
+            if not proxy.server.proxy.capacity.under_way:
                 break
             await asyncio.sleep(0.05)
-        assert proxy.server.proxy.under_way == 0
+        assert proxy.server.proxy.capacity.under_way == 0
 
 
 @pytest.mark.parametrize("size", [b"1_0", b"0x0a", b"-1", b"1e3", b"", b"99999999999999999999999"])

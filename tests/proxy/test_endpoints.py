@@ -19,7 +19,8 @@ from guardrail.policy import Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.metrics import Metrics
 from guardrail_integrations.proxy.openapi import document
-from guardrail_integrations.proxy.workers import Options, reload_policy
+from guardrail_integrations.proxy.options import Options
+from guardrail_integrations.proxy.worker import reload_policy
 from tests.proxy.raw import Got, ask, post
 from tests.proxy.serving import chat_answer, data_url, running, says, tight
 
@@ -116,7 +117,7 @@ async def test_they_keep_to_the_limits_of_other_calls(path: str, body: Any, limi
         assert (got.status, got.code, got.header("retry-after")) == (503, "overloaded", "1")
         conforms(got, path)
         assert (await get(proxy.url, "/healthz")).status == 200
-        assert not proxy.server.proxy.buffered
+        assert not proxy.server.proxy.capacity.buffered
 
 
 @pytest.mark.parametrize(("path", "body"), OURS)

@@ -27,7 +27,7 @@ PATHS = ["/v1/chat/completions", "/v1/guard/screen"]
 async def holding(proxy: Running, count: int) -> None:
     """Wait until so many bytes are held."""
     async with asyncio.timeout(10):
-        while proxy.server.proxy.buffered != count:
+        while proxy.server.proxy.capacity.buffered != count:
             await asyncio.sleep(0.01)
 
 
@@ -42,7 +42,7 @@ def watched(held: list[int], answer: Any, headers: Any = JSON) -> tuple[Play, li
     async def play(peer: Peer) -> None:
         while True:
             await peer.request()
-            held.append(proxies[0].server.proxy.buffered)
+            held.append(proxies[0].server.proxy.capacity.buffered)
             await peer.say(*answered(answer, 200, headers))
 
     return play, proxies
@@ -85,9 +85,9 @@ async def test_bodies_under_way_count_as_they_come(chunked: bool) -> None:
         await holding(proxy, 630_000)
         first.send(LARGE)
         assert (await one.get()).status == 200
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0
         assert (await ask(proxy.url, post(BODY))).status == 200
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0
         assert [len(body) for _, body in proxy.upstream.requests] == [LARGE, LARGE]
 
 
@@ -98,7 +98,7 @@ async def test_a_client_that_leaves_holds_nothing() -> None:
             await holding(proxy, 600_000)
         await holding(proxy, 0)
         assert (await ask(proxy.url, post(BODY))).status == 200
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ async def test_a_body_counts_once_and_with_what_it_unpacks_to(data: bytes, count
         proxies.append(proxy)
         assert (await ask(proxy.url, data)).status == 200
         assert held == [count]
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -129,10 +129,10 @@ async def test_what_a_body_unpacks_to_needs_room(path: str) -> None:
     )
     async with running(POLICY, QUIET, tight(buffered=LARGE, max_body=LARGE)) as proxy:
         assert overloaded(await ask(proxy.url, large))
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0
         assert not proxy.upstream.requests
         assert (await ask(proxy.url, small)).status == 200
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0
 
 
 @pytest.mark.parametrize("way", ["length", "chunks", "packed"])
@@ -151,7 +151,7 @@ async def test_an_answer_that_is_read_whole_needs_room(way: str) -> None:
                 got = await ask(proxy.url, call)
                 assert got.status == status
                 assert status == 200 or overloaded(got)
-                assert proxy.server.proxy.buffered == 0
+                assert proxy.server.proxy.capacity.buffered == 0
 
 
 @pytest.mark.parametrize(("window", "fits"), [(None, False), (16, True)])
@@ -170,7 +170,7 @@ async def test_a_stream_needs_room_for_what_is_held_of_it(window: Any, fits: boo
                 assert b"".join(events).startswith(came)
                 assert len(came) < 200_000
                 assert json.loads(error)["error"]["code"] == "overloaded"
-            assert proxy.server.proxy.buffered == 0
+            assert proxy.server.proxy.capacity.buffered == 0
         assert proxy.records.last.error == (None if fits else "Refused")
 
 
@@ -197,4 +197,4 @@ async def test_a_call_that_is_stopped_holds_nothing(answer: Any, text: str) -> N
     async with running(POLICY, says(answer)) as proxy:
         stream = isinstance(answer, list)
         await ask(proxy.url, post(json.dumps(chat(text, stream=stream)).encode().ljust(LARGE)))
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guardrail import Action
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.found import name_of
+from guardrail_integrations.proxy.extraction import name_of
 from tests.proxy.raw import ask, chat, post
 from tests.proxy.serving import chat_answer, running, says
 

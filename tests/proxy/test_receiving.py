@@ -245,7 +245,7 @@ def test_a_large_body_that_is_not_whole_is_no_call(loop: str) -> None:
             async with wire(proxy.url) as one:
                 one.send(call + call)
                 assert [(await one.get()).status, (await one.get()).status] == [200, 200]
-            assert proxy.server.proxy.buffered == 0
+            assert proxy.server.proxy.capacity.buffered == 0
             assert len(proxy.upstream.requests) == 2
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:

@@ -15,11 +15,12 @@ import pytest
 from guardrail import Guard, Sink
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.configuration import read_settings
-from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError
 from guardrail_integrations.proxy.metrics import Metrics
+from guardrail_integrations.proxy.options import Options
 from guardrail_integrations.proxy.settings import Route, Settings, Target
-from guardrail_integrations.proxy.workers import Options, reload_policy
+from guardrail_integrations.proxy.upstream_connection import Timeouts
+from guardrail_integrations.proxy.worker import reload_policy
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, chunk, scripted
 from tests.proxy.serving import chat_answer, chat_chunks, pixel, running, says
@@ -119,7 +120,7 @@ async def test_a_client_that_leaves_while_something_is_fetched_leaves_a_record()
             await asyncio.sleep(0.02)
         assert proxy.records.last.error == "client_left"
         assert not proxy.upstream.requests
-        assert proxy.server.proxy.under_way == 0
+        assert proxy.server.proxy.capacity.under_way == 0
 
 
 async def test_an_uploaded_file_is_read_from_the_upstream_with_the_clients_key() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.settings import Route, Settings, Target
 from guardrail_integrations.proxy.sse import MAX_EVENT
+from guardrail_integrations.proxy.upstream_connection import Timeouts
 from tests.proxy.raw import Got, ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, Play, chunk, cut_short, rambles
 from tests.proxy.serving import answered, chat_answer, chat_chunks, running
@@ -124,7 +124,7 @@ async def test_what_goes_wrong_in_a_checked_answer_is_said(
         assert proxy.records.last.error == "UpstreamError"
         one.send(post(chat()))
         assert (await one.get()).status == 200
-        assert proxy.server.proxy.buffered == 0
+        assert proxy.server.proxy.capacity.buffered == 0
     assert time.monotonic() - began < 20
 
 

@@ -4,16 +4,20 @@ How a call goes through it:
 
 http_server.py    bytes from clients to Exchanges (exchange.py), and answers back to bytes
 app.py            which path is what: a surface, our own endpoints.py, anything else (forward.py)
+request_state.py  what is known of a request, from here until it is told of
+capacity.py       what is under way and held in memory; request_body.py: bodies within it
 guarded.py        one guarded call: its surface, its flow, its upstream
   surfaces/       one file for each API: read a body, write changes back, blocks, streams
-  surface.py      what a surface is; found.py, json_body.py and streamed.py read and write for it
-  prepare.py      what a call only names: fetch.py (addresses.py), file_ids.py, pictures.py
-  streaming.py    a streamed answer, event by event (sse.py); answer.py: one as far as it has come
-upstream.py       Requests to an upstream, and Responses from it; connection.py: one connection
+  surface.py      what a surface is; extraction.py, json_body.py, deltas.py read and write for it
+  attachments.py  what a call only names: fetch.py (addresses.py), file_ids.py, pictures.py
+  streaming.py    a streamed answer on its way, event by event (sse.py)
+upstream.py       Requests to an upstream, and Responses from it
+  upstream_connection.py: one connection; upstream_answer.py: an answer as far as it has come
 refusals.py       why there is no answer; proxy_rules.py: the proxy's own decisions, in the record
-backlog.py        what is told of calls behind them: metrics.py, tracing.py, reply_facts.py
+backlog.py        what is told of calls behind them: metrics.py, tracing.py, reply_metadata.py
 
-serve.py          a proxy that listens; workers.py: as processes, with signals and reloads
+serve.py          a proxy that listens; worker.py: a process of it, with signals and reloads
+supervisor.py     `guardrail serve`: one worker or several, as options.py says; access_log.py
 settings.py       how it is set up; configuration.py: from a file; readiness.py: whether it works
 """
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from guardrail import ContentError, Context, Guard
 from guardrail.hosting import LIMITS_RULE, Call, Content, Mode, Stage, Told
+from guardrail_integrations.proxy.attachments import prepare
 from guardrail_integrations.proxy.backlog import Backlog
-from guardrail_integrations.proxy.compression import Unreadable, decompressed
-from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange, NoRoom
+from guardrail_integrations.proxy.capacity import Capacity
+from guardrail_integrations.proxy.exchange import Exchange
+from guardrail_integrations.proxy.extraction import Found
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
-from guardrail_integrations.proxy.found import Found
-from guardrail_integrations.proxy.gathering import Gathering
 from guardrail_integrations.proxy.guarded import GuardedCall
-from guardrail_integrations.proxy.handling import Handling
 from guardrail_integrations.proxy.interfaces import (
     Access,
     Body,
@@ -26,11 +23,9 @@ from guardrail_integrations.proxy.interfaces import (
     Headers,
     Observer,
     Upstream,
-    UpstreamError,
 )
-from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody
 from guardrail_integrations.proxy.pictures import Pictures
-from guardrail_integrations.proxy.prepare import prepare
 from guardrail_integrations.proxy.proxy_rules import (
     MALFORMED,
     Note,
@@ -39,7 +34,15 @@ from guardrail_integrations.proxy.proxy_rules import (
     refused_record,
 )
 from guardrail_integrations.proxy.readiness import Readiness
-from guardrail_integrations.proxy.refusals import Refused, refused, sentence
+from guardrail_integrations.proxy.refusals import (
+    Refused,
+    refusal_for,
+    refusal_headers,
+    refused,
+    sentence,
+)
+from guardrail_integrations.proxy.request_body import gathered_body, read_object, whole_body
+from guardrail_integrations.proxy.request_state import RequestState
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surface import Refusal, Surface, openai_error
 from guardrail_integrations.proxy.surfaces import stored_on, surface_of
@@ -47,10 +50,8 @@ from guardrail_integrations.proxy.tracing import parent_of
 
 Endpoint = Callable[["Proxy", Exchange], Awaitable[None]]
 
-_log = logging.getLogger("guardrail.proxy")
 MAX_ROUTES = 1_000  # of paths and models, whose upstream is remembered
 _SAFE = (b"GET", b"HEAD", b"OPTIONS", b"DELETE")
-_FAULT_STATUS = {"unreachable": 502, "closed": 502, "garbage": 502, "timeout": 504, "busy": 503}
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ class Proxy:
         self.endpoints = dict(endpoints or {})
         self.observers = tuple(observers)
         self.backlog: Backlog | None = None  # where records are delivered; None: at once
-        self.under_way = self.with_pictures = self.buffered = 0
-        self.draining = False
+        self.capacity = Capacity(settings)
         self.ready = True
         self.readiness = Readiness()
         self._route = lru_cache(MAX_ROUTES)(self._find_route)
@@ -100,63 +100,45 @@ class Proxy:
         for observer in self.observers:
             observer.began()
         surface = None if exchange.method in _SAFE else surface_of(exchange.path)
-        handling = Handling(exchange, surface, self.rules.guard, time.time_ns())
-        self.under_way += 1
+        state = RequestState(exchange, surface, self.rules.guard, time.time_ns())
+        self.capacity.enter()
         try:
             try:
-                await self._handle(handling)
+                await self._handle(state)
             except Refused as end:
-                self._refuse(handling, end.refusal, end.headers)
-            except UpstreamError as error:
-                status = _FAULT_STATUS[error.fault]
-                message = f"The upstream gave no answer: {error}."
-                self._refuse(handling, Refusal(status, f"upstream_{error.fault}", message))
-            except BodyTooLarge:
-                limit = self.settings.max_body >> 20
-                message = f"The body is over the limit of {limit} MiB."
-                refusal = Refusal(413, "body_too_large", message, rule=LIMITS_RULE)
-                self._refuse(handling, refusal)
-            except NoRoom:
-                self._refuse(handling, _no_room().refusal)
-            except BodyLost as error:
-                late = error.status == 408
-                message = "The body took too long." if late else "The body is not valid HTTP/1.1."
-                self._refuse(handling, Refusal(error.status, "bad_body", message, rule=MALFORMED))
+                self._refuse(state, end.refusal, end.headers)
             except Exception as error:
-                _log.error("a request failed: %s", type(error).__name__)
-                message = "The proxy failed to handle this request."
-                self._refuse(handling, Refusal(500, "internal_error", message))
+                self._refuse(state, refusal_for(error, self.settings.max_body))
         finally:
-            self.under_way -= 1
-            self.buffered -= exchange.held
-            self._ended(handling)
+            self.capacity.leave(exchange)
+            self._ended(state)
 
-    async def _handle(self, handling: Handling) -> None:
-        exchange = handling.exchange
+    async def _handle(self, state: RequestState) -> None:
+        exchange = state.exchange
         endpoint = self.endpoints.get(exchange.path)
         if endpoint is not None:
             await endpoint(self, exchange)
             return
-        self.admit()
-        if handling.surface is not None:
-            await self._guarded(handling, handling.surface)
+        self.capacity.admit()
+        if state.surface is not None:
+            await self._guarded(state, state.surface)
         elif self.rules.guard.policy.proxy.other_paths == "refuse":
             raise refused(404, "unknown_path", "This path is not served here.")
         elif self.rules.reads_output and (stored := stored_on(exchange.method, exchange.path)):
-            await self._stored(handling, stored)
+            await self._stored(state, stored)
         else:
             await self._other(exchange)
 
-    async def _stored(self, handling: Handling, surface: Surface) -> None:
+    async def _stored(self, state: RequestState, surface: Surface) -> None:
         """An answer that the upstream has kept, or still works on, is checked as any other."""
-        exchange, rules = handling.exchange, self.rules
-        raw = await self.body(exchange)
-        handling.surface = surface
-        handling.route = self._route(exchange.path, None)
+        exchange, rules = state.exchange, self.rules
+        raw = await whole_body(exchange, self.capacity)
+        state.surface = surface
+        state.route = self._route(exchange.path, None)
         found = Found(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
         found.stream = b"stream=true" in exchange.query.lower()
         context = self.context(exchange, None)
-        await GuardedCall(self, rules, handling, found, raw, context, surface).run()
+        await GuardedCall(self, rules, state, found, raw, context, surface).run()
 
     async def _other(self, exchange: Exchange) -> None:
         """Pass a request and its answer through untouched."""
@@ -170,27 +152,29 @@ class Proxy:
         finally:
             response.close()
 
-    async def _guarded(self, handling: Handling, surface: Surface) -> None:
-        rules, exchange = self.rules, handling.exchange
-        raw = await self._body(exchange, surface)
+    async def _guarded(self, state: RequestState, surface: Surface) -> None:
+        rules, exchange = self.rules, state.exchange
+        raw = await gathered_body(exchange, self.capacity, surface.marker, self.pictures)
         try:
-            body, compressed = self._read(exchange, surface, raw)
+            body, compressed = read_object(
+                exchange, self.capacity, raw, surface.marker, self.pictures
+            )
             found = Found(body, rules.guard.policy.limits, self.pictures)
             found.settings(body.root)
             surface.read(body.root, found)
         except BadJson as error:
             message = sentence(error)
             refusal = Refusal(400, "malformed_body", message, rule=MALFORMED)
-            await self._unread(handling, raw, refusal)
+            await self._unread(state, raw, refusal)
             return
         except ContentError as error:
             message, part = f"{error}.", error.part
             refusal = Refusal(400, error.code, message, param=part, rule=LIMITS_RULE)
-            await self._unread(handling, raw, refusal)
+            await self._unread(state, raw, refusal)
             return
-        handling.route = self._route(exchange.path, found.model)
+        state.route = self._route(exchange.path, found.model)
         context = self.context(exchange, found.model)
-        call = GuardedCall(self, rules, handling, found, compressed, context, surface)
+        call = GuardedCall(self, rules, state, found, compressed, context, surface)
         if found.unscreenable or found.remote or found.documents:
             policy = rules.guard.policy
             call.prepared = await prepare(found, policy, self.fetcher, call.file)
@@ -198,98 +182,13 @@ class Proxy:
         if not found.pictures and not any(file.pages for file in found.files.values()):
             await call.run()
             return
-        with self.picture_call():
+        with self.capacity.picture_call():
             await call.run()
 
-    async def _body(self, exchange: Exchange, surface: Surface) -> bytes | Body:
-        room = self.room()
-        raw = exchange.whole()
-        if raw is None:
-            holds = partial(self.holds, exchange)
-            if b"content-encoding" in exchange.index:
-                return await exchange.body(room, holds)
-            gathering = Gathering(surface.marker, self.pictures)
-            await exchange.gather(room, gathering.add, holds)
-            return gathering.body()
-        if len(raw) > room:
-            raise BodyTooLarge
-        exchange.held = len(raw)
-        self.buffered += exchange.held
-        return raw
-
-    async def body(self, exchange: Exchange) -> bytes:
-        """All of a body. Raises Refused, and as Exchange.gather does."""
-        return await exchange.body(self.room(), partial(self.holds, exchange))
-
-    def holds(self, exchange: Exchange, count: int) -> bool:
-        """Whether there is room for so many bytes more; they count until the request is over."""
-        if self.buffered + count > self.settings.buffered:
-            return False
-        self.buffered += count
-        exchange.held += count
-        return True
-
-    def hold(self, exchange: Exchange, count: int) -> None:
-        """Hold so many bytes more until the request is over. Raises Refused."""
-        if not self.holds(exchange, count):
-            raise _no_room()
-
-    def let_go(self, exchange: Exchange, kept: int) -> None:
-        """Of what a request holds only so many bytes are kept."""
-        self.buffered -= exchange.held - kept
-        exchange.held = kept
-
-    def admit(self) -> None:
-        """Raises Refused where there is no room for a further call."""
-        if self.draining or self.under_way > self.settings.concurrent:
-            raise refused(503, "overloaded", "Too many requests are under way.")
-
-    @contextmanager
-    def picture_call(self) -> Iterator[None]:
-        """One of the places of calls with pictures or pages. Raises Refused."""
-        if self.with_pictures >= self.settings.picture_calls:
-            raise refused(503, "overloaded", "Too many calls with pictures are under way.")
-        self.with_pictures += 1
-        try:
-            yield
-        finally:
-            self.with_pictures -= 1
-
-    def room(self) -> int:
-        """How large a body may be now. Raises Refused."""
-        left = self.settings.buffered - self.buffered
-        if left < self.settings.max_body:
-            raise _no_room()
-        return self.settings.max_body
-
-    def _read(
-        self, exchange: Exchange, surface: Surface, raw: bytes | Body
-    ) -> tuple[JsonBody, bytes]:
-        encoding = exchange.index.get(b"content-encoding", b"")
-        compressed = b""
-        if encoding:
-            raw = raw.whole() if isinstance(raw, Body) else raw
-            try:
-                compressed, raw = raw, decompressed(raw, encoding, self.settings.max_body)
-            except Unreadable as error:
-                raise refused(
-                    415, "unsupported_encoding", sentence(error), rule=MALFORMED
-                ) from None
-            if raw is not compressed:
-                self.hold(exchange, len(raw))
-        kind = exchange.index.get(b"content-type", b"").lower().lstrip()
-        if kind.startswith((b"multipart/", b"application/x-www-form-urlencoded")):
-            message = "The body must be application/json."
-            raise refused(415, "unsupported_media_type", message, rule=MALFORMED)
-        body = read_json(raw, surface.marker, self.pictures.known)
-        if not isinstance(body.root, dict):
-            raise BadJson("the body is not a JSON object")
-        return body, compressed
-
-    async def _unread(self, handling: Handling, raw: bytes | Body, refusal: Refusal) -> None:
+    async def _unread(self, state: RequestState, raw: bytes | Body, refusal: Refusal) -> None:
         """Refuse a body that could not be read, or pass it on where the policy says so or only
         watches: the upstream refuses it, or reads it in a way of its own."""
-        policy, exchange = self.rules.guard.policy, handling.exchange
+        policy, exchange = self.rules.guard.policy, state.exchange
         passes = refusal.rule == MALFORMED and policy.proxy.malformed == "pass"
         if policy.mode is Mode.ENFORCE and not passes:
             raise Refused(refusal)
@@ -301,8 +200,8 @@ class Proxy:
         ]
         if b"content-length" not in exchange.index:
             request.headers.append((b"content-length", b"%d" % len(raw)))
-        handling.code = "malformed_passed"
-        handling.refusal = named(replace(refusal, status=200, code="malformed_passed"))
+        state.code = "malformed_passed"
+        state.refusal = named(replace(refusal, status=200, code="malformed_passed"))
         response = await self.upstreams[name].send(request)
         try:
             await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
@@ -326,13 +225,13 @@ class Proxy:
         ]
         return Context(exchange.path, tenant, user, session, model)
 
-    def _refuse(self, handling: Handling, refusal: Refusal, extra: Headers | None = None) -> None:
-        exchange, surface, call = handling.exchange, handling.surface, handling.call
-        handling.code = refusal.code
+    def _refuse(self, state: RequestState, refusal: Refusal, extra: Headers | None = None) -> None:
+        exchange, surface, call = state.exchange, state.surface, state.call
+        state.code = refusal.code
         if surface is not None and (
-            refusal.code != "overloaded" if call is None else handling.over is None
+            refusal.code != "overloaded" if call is None else state.over is None
         ):
-            refusal = handling.refusal = named(refusal)
+            refusal = state.refusal = named(refusal)
         if exchange.finished or (call is not None and call.ends(refusal)):
             return
         if exchange.begun:
@@ -340,39 +239,27 @@ class Proxy:
             return
         write = surface.error if surface is not None else openai_error
         body = write(refusal)
-        headers: Headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        if refusal.record:
-            identity = refusal.record.encode()
-            headers += [(b"x-request-id", identity), (b"request-id", identity)]
-        if refusal.code == "guardrail_unavailable":
-            again = self.rules.guard.policy.proxy.retry_unavailable
-            headers.append((b"x-should-retry", b"true" if again else b"false"))
-        elif refusal.code == "overloaded":
-            headers.append((b"retry-after", b"1"))
-        elif refusal.status < 500:
-            headers.append((b"x-should-retry", b"false"))
+        again = self.rules.guard.policy.proxy.retry_unavailable
+        headers = refusal_headers(refusal, len(body), retry_unavailable=again)
         exchange.answer(refusal.status, headers + (extra or []), body)
 
-    def _ended(self, handling: Handling) -> None:
-        handling.ended_ns = time.time_ns()
-        handling.exchange.settled = None  # it leads back to the call, and so to its guard
-        if handling.call is not None:
-            handling.call.streaming = None
-            handling.call = None
-            if handling.over is None and handling.refusal is None:
-                handling.refusal = named(Refusal(500, "client_left", ""))
+    def _ended(self, state: RequestState) -> None:
+        state.ended_ns = time.time_ns()
+        state.exchange.settled = None  # it leads back to the call, and so to its guard
+        if state.call is not None:
+            state.call.streaming = None
+            state.call = None
+            if state.over is None and state.refusal is None:
+                state.refusal = named(Refusal(500, "client_left", ""))
         if self.backlog is None:
-            self._tell(handling)
+            self._tell(state)
         else:
-            self.backlog.put(partial(self._tell, handling))
+            self.backlog.put(partial(self._tell, state))
 
-    def _tell(self, handling: Handling) -> None:
+    def _tell(self, state: RequestState) -> None:
         """Tell of a guarded call, and tell the observers of the request."""
-        exchange, surface, context = handling.exchange, handling.surface, handling.context
-        call = self._tell_of_call(handling)
+        exchange, surface, context = state.exchange, state.surface, state.context
+        call = self._tell_of_call(state)
         if not self.observers:
             return
         known = surface is not None or exchange.path in self.endpoints
@@ -380,42 +267,38 @@ class Proxy:
             method=exchange.method.decode("ascii", "replace"),
             path=surface.path if surface else exchange.path if known else "other",
             status=exchange.status,
-            started_ns=handling.started_ns,
-            ended_ns=handling.ended_ns,
+            started_ns=state.started_ns,
+            ended_ns=state.ended_ns,
             bytes_in=exchange.size,
             bytes_out=exchange.bytes_out,
-            streamed=handling.streams,
+            streamed=state.streams,
             action="" if call is None else _strictest(call),
             record="" if call is None else call.id,
-            code=handling.code,
+            code=state.code,
             upstream_ns=0 if call is None else sum([end - start for start, end in call.asks]),
-            route=handling.route,
+            route=state.route,
             tenant="" if context is None else context.tenant or "",
         )
         for observer in self.observers:
             observer.ended(access)
 
-    def _tell_of_call(self, handling: Handling) -> Told | None:
+    def _tell_of_call(self, state: RequestState) -> Told | None:
         """Tell of a guarded call, or of one that was refused, or passed on, before it was looked
         at."""
-        guard, refusal, span = handling.guard, handling.refusal, handling.span
-        call: Told | None = handling.over
+        guard, refusal, span = state.guard, state.refusal, state.span
+        call: Told | None = state.over
         if refusal is not None:
-            context = handling.context
+            context = state.context
             if context is None:
-                context = self.context(handling.exchange, None)
+                context = self.context(state.exchange, None)
                 if guard.telemetry.listens:
-                    parent = parent_of(handling.exchange.index)
+                    parent = parent_of(state.exchange.index)
                     span = guard.telemetry.start(Call(Content(), context), parent)
-            times = (handling.started_ns, handling.ended_ns)
+            times = (state.started_ns, state.ended_ns)
             call = RefusedCall(refused_record(guard.policy, context, refusal, *times))
         if call is not None:
             guard.emit(call, span)
         return call
-
-
-def _no_room() -> Refused:
-    return refused(503, "overloaded", "Too much is being held in memory.")
 
 
 def _strictest(call: Told) -> str:

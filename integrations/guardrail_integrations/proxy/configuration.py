@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.fetch import FetchRules
 from guardrail_integrations.proxy.http_server import Clock
 from guardrail_integrations.proxy.settings import Route, Settings, Target
+from guardrail_integrations.proxy.upstream_connection import Timeouts
 
 MIB = 1 << 20
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -24,7 +24,7 @@ class _Entry(BaseModel):
 
 
 class TimeoutsEntry(_Entry):
-    """How long an upstream may take, in seconds; see connection.Timeouts."""
+    """How long an upstream may take, in seconds; see upstream_connection.Timeouts."""
 
     connect: Seconds | None = Timeouts.connect
     pool: Seconds | None = Timeouts.pool

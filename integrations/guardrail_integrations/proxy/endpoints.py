@@ -26,13 +26,14 @@ from guardrail.hosting import (
     finding_dict,
     screened_only,
 )
-from guardrail_integrations.proxy.compression import Unreadable, decompressed
-from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.attachments import prepare, weighed
+from guardrail_integrations.proxy.compression import Unreadable
+from guardrail_integrations.proxy.extraction import Found
 from guardrail_integrations.proxy.json_body import BadJson, read_json
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
-from guardrail_integrations.proxy.prepare import prepare, weighed
 from guardrail_integrations.proxy.proxy_rules import Note, with_notes
 from guardrail_integrations.proxy.refusals import Refused, refused, sentence, unavailable
+from guardrail_integrations.proxy.request_body import unpacked, whole_body
 from guardrail_integrations.proxy.surfaces import chat
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ async def healthz(proxy: Proxy, exchange: Exchange) -> None:
 async def readyz(proxy: Proxy, exchange: Exchange) -> None:
     """Models are loaded, and the test inputs of each category still trigger their checks."""
     state = await proxy.readiness.get(proxy.rules.guard)
-    ready = proxy.ready and not proxy.draining and not state
+    ready = proxy.ready and not proxy.capacity.draining and not state
     reasons = list(state)
     if not proxy.ready:
         reasons.append("models are loading")
-    if proxy.draining:
+    if proxy.capacity.draining:
         reasons.append("shutting down")
     policy = proxy.rules.guard.policy
     about = {"id": policy.id, "version": policy.version}
@@ -102,18 +103,13 @@ async def readyz(proxy: Proxy, exchange: Exchange) -> None:
 async def _body(proxy: Proxy, exchange: Exchange, model: type[M]) -> AsyncIterator[tuple[M, Found]]:
     """The body of one of our own calls, which keeps to the same limits as others. Raises
     Refused."""
-    proxy.admit()
-    yield _as(model, proxy, exchange, await proxy.body(exchange))
+    proxy.capacity.admit()
+    yield _as(model, proxy, exchange, await whole_body(exchange, proxy.capacity))
 
 
 def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M, Found]:
-    encoding = exchange.index.get(b"content-encoding", b"")
     try:
-        if encoding:
-            compressed, raw = raw, decompressed(raw, encoding, proxy.settings.max_body)
-            if raw is not compressed:
-                proxy.hold(exchange, len(raw))
-        body = read_json(raw)
+        body = read_json(unpacked(exchange, proxy.capacity, raw))
         read = model.model_validate(body.root)
     except Unreadable as error:
         raise refused(415, "unsupported_encoding", sentence(error)) from None
@@ -153,7 +149,7 @@ async def _judged(
 
     flow = screened_only(guard.plan, call, stage, content, guard.runner.cache, thorough=True)
     shown = any(isinstance(part, Image) for part in (*content.parts, *call.content.parts))
-    with proxy.picture_call() if shown else nullcontext():
+    with proxy.capacity.picture_call() if shown else nullcontext():
         outcome = await aplay(flow, guard.runner, emit)
     return replace(outcome, verdict=outcome.record.stages[0].verdict)
 

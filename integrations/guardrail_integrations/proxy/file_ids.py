@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from guardrail_integrations.proxy.extraction import Remote
 from guardrail_integrations.proxy.forward import upstream_headers
-from guardrail_integrations.proxy.found import Remote
 from guardrail_integrations.proxy.headers import without
 from guardrail_integrations.proxy.interfaces import Request
 from guardrail_integrations.proxy.proxy_rules import FILE_IDS

@@ -28,10 +28,11 @@ from guardrail.hosting import (
     Verdict,
     begin,
 )
+from guardrail_integrations.proxy.attachments import Prepared, weighed
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
+from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, media_type
 from guardrail_integrations.proxy.file_ids import uploaded
 from guardrail_integrations.proxy.forward import pass_back, target_of, upstream_headers
-from guardrail_integrations.proxy.found import Found, Remote, Unscreenable, media_type
 from guardrail_integrations.proxy.headers import (
     end_to_end,
     index_of,
@@ -41,7 +42,6 @@ from guardrail_integrations.proxy.headers import (
 )
 from guardrail_integrations.proxy.interfaces import Buffer, Headers, Request, Response
 from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
-from guardrail_integrations.proxy.prepare import Prepared, weighed
 from guardrail_integrations.proxy.proxy_rules import Note, blocked, with_notes
 from guardrail_integrations.proxy.refusals import (
     Refused,
@@ -49,14 +49,14 @@ from guardrail_integrations.proxy.refusals import (
     refused,
     unreadable_answer,
 )
-from guardrail_integrations.proxy.reply_facts import LateReply, told_by
+from guardrail_integrations.proxy.reply_metadata import LateReply, told_by
 from guardrail_integrations.proxy.streaming import Streaming
 from guardrail_integrations.proxy.tracing import hand_on, parent_of
 
 if TYPE_CHECKING:
     from guardrail_integrations.proxy.app import Proxy, Rules
-    from guardrail_integrations.proxy.handling import Handling
     from guardrail_integrations.proxy.interfaces import Upstream
+    from guardrail_integrations.proxy.request_state import RequestState
     from guardrail_integrations.proxy.surface import Refusal, Surface
 
 _LENGTH = frozenset((b"content-length",))
@@ -74,16 +74,16 @@ class GuardedCall(AsyncCaller):
         self,
         proxy: Proxy,
         rules: Rules,
-        handling: Handling,
+        state: RequestState,
         found: Found,
         compressed: bytes,
         context: Context,
         surface: Surface,
     ) -> None:
-        self.proxy, self.rules, self.handling, self.found = proxy, rules, handling, found
-        self.exchange, self.surface = handling.exchange, surface
-        self.target = proxy.settings.targets[handling.route]
-        self.upstream: Upstream = proxy.upstreams[handling.route]
+        self.proxy, self.rules, self.state, self.found = proxy, rules, state, found
+        self.exchange, self.surface = state.exchange, surface
+        self.target = proxy.settings.targets[state.route]
+        self.upstream: Upstream = proxy.upstreams[state.route]
         self.compressed = compressed  # the body as it came, where it came compressed
         self.prepared = NOTHING_PREPARED
         self.verdicts: list[Verdict] = []
@@ -106,14 +106,14 @@ class GuardedCall(AsyncCaller):
         if telemetry.listens:
             call = Call(Content(), context, found.parameters)
             self.span = telemetry.start(call, parent_of(self.exchange.index))
-        handling.call, handling.guard, handling.span = self, rules.guard, self.span
-        handling.context = context
+        state.call, state.guard, state.span = self, rules.guard, self.span
+        state.context = context
 
     def emit(self, call: Ended) -> None:
         """See hosting.AsyncCaller. The call is told of once the request has been handled."""
         if self.notes:
             call.amend = partial(with_notes, notes=self.notes)
-        self.handling.over = call
+        self.state.over = call
 
     async def run(self) -> None:
         """Play the flow and answer the client."""
@@ -131,7 +131,7 @@ class GuardedCall(AsyncCaller):
         if self.outcome.stopped:
             if len(self.verdicts) == 1:
                 self.streaming = None  # with overlap one may have begun, which is no answer
-                self.handling.streams = False
+                self.state.streams = False
             refusal = refusal_of(self.outcome, self.found.model or "")
             raise Refused(refusal, self.verdict_headers())
         if self.streaming is not None:
@@ -150,12 +150,12 @@ class GuardedCall(AsyncCaller):
         """See hosting.AsyncCaller."""
         self._leave()
         if self.response is not None:  # asked again: the first answer is for nobody
-            self.proxy.let_go(self.exchange, self._holds)
+            self.proxy.capacity.let_go(self.exchange, self._holds)
         changes = self.prepared.changes
         if changed:
             changes = {**changes, **await self._changes(changed)}
         response = self.response = await self.upstream.send(self._request(changes))
-        self.streaming, self.handling.streams = None, False
+        self.streaming, self.state.streams = None, False
         if not 200 <= response.status < 300:
             return _UNREAD
         about = index_of(response.headers)
@@ -168,7 +168,7 @@ class GuardedCall(AsyncCaller):
                     raise unreadable_answer("the stream is compressed")
                 adds_usage = False
             self.streaming = Streaming(self, response, adds_usage)
-            self.handling.streams = True
+            self.state.streams = True
             self.exchange.settled = self.settled
             return None
         if not self.surface.answers_text:
@@ -268,7 +268,7 @@ class GuardedCall(AsyncCaller):
         if raw is None:
             raw = await self._gathered(response, limit)
         else:
-            self.proxy.hold(self.exchange, len(raw))
+            self.proxy.capacity.hold(self.exchange, len(raw))
         if len(raw) > limit:
             raise unreadable_answer("it is over the limit on its size")
         self.answer = raw
@@ -279,7 +279,7 @@ class GuardedCall(AsyncCaller):
         pieces: list[bytes] = []
         size = 0
         while size <= limit and (piece := await response.read()):
-            self.proxy.hold(self.exchange, len(piece))
+            self.proxy.capacity.hold(self.exchange, len(piece))
             pieces.append(piece)
             size += len(piece)
         return b"".join(pieces)
@@ -290,7 +290,7 @@ class GuardedCall(AsyncCaller):
             limit = self.proxy.settings.max_answer
             plain = decompressed(raw, encoding, limit) if encoding else raw
             if plain is not raw:
-                self.proxy.hold(self.exchange, len(plain))
+                self.proxy.capacity.hold(self.exchange, len(plain))
             body = read_json(plain)
             found = Found(body, self.rules.guard.policy.limits, self.found.seen)
             self.answered = found
@@ -351,7 +351,7 @@ class GuardedCall(AsyncCaller):
         results = [note.result for note in self.notes]
         for verdict in self.verdicts:
             results += verdict.telling
-        return verdict_headers(results, self.handling.over)
+        return verdict_headers(results, self.state.over)
 
 
 def verdict_headers(results: list[RuleResult], ended: Ended | None) -> Headers:

@@ -178,8 +178,8 @@ class Metrics:
     def look(self, proxy: Proxy, backlog: Backlog | None = None) -> None:
         """Read what is measured by looking: how full everything is."""
         self.flush()
-        self.under_way.set(proxy.under_way)
-        self.buffered.set(proxy.buffered)
+        self.under_way.set(proxy.capacity.under_way)
+        self.buffered.set(proxy.capacity.buffered)
         runner = proxy.rules.guard.runner
         for name, pool in (("text", runner.pools.text), ("pictures", runner.pools.pictures)):
             for what, value in pool.load._asdict().items():

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from guardrail.hosting import LIMITS_RULE, Action, Outcome, Status
-from guardrail_integrations.proxy.interfaces import Headers
+from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, NoRoom
+from guardrail_integrations.proxy.interfaces import Headers, UpstreamError
+from guardrail_integrations.proxy.proxy_rules import MALFORMED
 from guardrail_integrations.proxy.surface import Refusal
 
 UNAVAILABLE = "A safety check could not be made. Try again later."
+NO_ROOM = Refusal(503, "overloaded", "Too much is being held in memory.")
+
+_log = logging.getLogger("guardrail.proxy")
+_FAULT_STATUS = {"unreachable": 502, "closed": 502, "garbage": 502, "timeout": 504, "busy": 503}
 
 
 class Refused(Exception):
@@ -57,3 +65,40 @@ def unavailable(outcome: Outcome) -> Refusal:
 def unreadable_answer(why: str) -> Refused:
     """An answer that must be checked and cannot be read."""
     return refused(502, "unreadable_answer", f"The model's answer could not be checked: {why}.")
+
+
+def refusal_for(error: Exception, max_body: int) -> Refusal:
+    """What a client is told of an error that ended its request. One that is none of the
+    expected is logged, by its type alone."""
+    if isinstance(error, UpstreamError):
+        status, code = _FAULT_STATUS[error.fault], f"upstream_{error.fault}"
+        return Refusal(status, code, f"The upstream gave no answer: {error}.")
+    if isinstance(error, BodyTooLarge):
+        message = f"The body is over the limit of {max_body >> 20} MiB."
+        return Refusal(413, "body_too_large", message, rule=LIMITS_RULE)
+    if isinstance(error, NoRoom):
+        return NO_ROOM
+    if isinstance(error, BodyLost):
+        late = error.status == 408
+        message = "The body took too long." if late else "The body is not valid HTTP/1.1."
+        return Refusal(error.status, "bad_body", message, rule=MALFORMED)
+    _log.error("a request failed: %s", type(error).__name__)
+    return Refusal(500, "internal_error", "The proxy failed to handle this request.")
+
+
+def refusal_headers(refusal: Refusal, size: int, *, retry_unavailable: bool) -> Headers:
+    """The headers of a refusal in JSON of so many bytes. Clients are told whether to try again."""
+    headers: Headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % size),
+    ]
+    if refusal.record:
+        identity = refusal.record.encode()
+        headers += [(b"x-request-id", identity), (b"request-id", identity)]
+    if refusal.code == "guardrail_unavailable":
+        headers.append((b"x-should-retry", b"true" if retry_unavailable else b"false"))
+    elif refusal.code == "overloaded":
+        headers.append((b"retry-after", b"1"))
+    elif refusal.status < 500:
+        headers.append((b"x-should-retry", b"false"))
+    return headers

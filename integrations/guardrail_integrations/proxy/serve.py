@@ -1,4 +1,4 @@
-"""Serving a proxy: sockets, signals, reloads and an end without dropped calls."""
+"""Serving a proxy: a socket to listen on, and an end without dropped calls."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Server:
 
     async def stop(self, seconds: float) -> None:
         """Take no new calls, finish those under way for at most so long, and close."""
-        self.proxy.draining = True
+        self.proxy.capacity.draining = True
         if self._server is not None:
             self._server.close()
         await self.listener.drain(seconds)

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from guardrail_integrations.proxy.connection import Timeouts
 from guardrail_integrations.proxy.fetch import FetchRules
 from guardrail_integrations.proxy.http_server import Clock
+from guardrail_integrations.proxy.upstream_connection import Timeouts
 
 
 @dataclass(frozen=True)

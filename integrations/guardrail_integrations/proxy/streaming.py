@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from guardrail.hosting import Content, Delta, Release, Reply, Usage
 from guardrail_integrations.proxy.headers import end_to_end, without
 from guardrail_integrations.proxy.interfaces import Response, UpstreamError
-from guardrail_integrations.proxy.reply_facts import LateReply
+from guardrail_integrations.proxy.reply_metadata import LateReply
 from guardrail_integrations.proxy.sse import Ends, Event, SseReader, is_usage, read_event
 from guardrail_integrations.proxy.surface import Refusal, Stream
 
@@ -104,7 +104,7 @@ class Streaming:
 
     def _keep(self, chunk: Event | bytes, delta: Delta) -> Delta:
         if self._holds and not isinstance(chunk, bytes):
-            self._call.proxy.hold(self._exchange, len(chunk.raw))
+            self._call.proxy.capacity.hold(self._exchange, len(chunk.raw))
         self._kept[self._taken] = chunk
         tells = delta.pictures or any(text for _, text in delta.parts)
         if self._first_text is None and tells:
@@ -118,7 +118,7 @@ class Streaming:
         if isinstance(chunk, bytes):
             return chunk
         if self._holds:
-            self._call.proxy.let_go(self._exchange, self._exchange.held - len(chunk.raw))
+            self._call.proxy.capacity.let_go(self._exchange, self._exchange.held - len(chunk.raw))
         if chunk.data is not None:
             self._stream.sent(chunk.data)
         silent = self._first_text is None or step.index < self._first_text

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from guardrail.hosting import Delta, Usage
-from guardrail_integrations.proxy.found import Found, Unscreenable
+from guardrail_integrations.proxy.extraction import Found, Unscreenable
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.extraction import Found
 from guardrail_integrations.proxy.surface import Surface, anthropic_error
 from guardrail_integrations.proxy.surfaces import messages
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from guardrail_integrations.proxy.found import Found
+from guardrail_integrations.proxy.extraction import Found
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces import chat

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from guardrail.hosting import Delta, Role
-from guardrail_integrations.proxy.found import (
+from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
+from guardrail_integrations.proxy.extraction import (
     Found,
     Remote,
     Unscreenable,
@@ -15,7 +16,6 @@ from guardrail_integrations.proxy.found import (
     name_of,
 )
 from guardrail_integrations.proxy.json_body import Path
-from guardrail_integrations.proxy.streamed import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,

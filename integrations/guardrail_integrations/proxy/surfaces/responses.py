@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail.hosting import Delta, Role
-from guardrail_integrations.proxy.found import Found, Remote, Unscreenable, encoded, name_of
+from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
+from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, encoded, name_of
 from guardrail_integrations.proxy.json_body import Path
-from guardrail_integrations.proxy.streamed import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from guardrail_integrations.proxy.interfaces import Headers, Sink, UpstreamError, UpstreamFault
 
 if TYPE_CHECKING:
-    from guardrail_integrations.proxy.connection import Connection
+    from guardrail_integrations.proxy.upstream_connection import Connection
 
 HIGH_WATER = 256 * 1024  # bytes of an answer kept unread before the upstream is held back
 

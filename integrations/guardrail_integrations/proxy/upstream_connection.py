@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from guardrail_integrations.proxy.answer import Answer
 from guardrail_integrations.proxy.interfaces import (
     Buffer,
     Headers,
@@ -22,6 +21,7 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamFault,
 )
 from guardrail_integrations.proxy.sending import bare_socket, left_of, slices
+from guardrail_integrations.proxy.upstream_answer import Answer
 
 if TYPE_CHECKING:
     from httptools import HttpResponseParser

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail import ContentError
-from guardrail_integrations.proxy.found import Unscreenable, data_url, encoded, media_type
+from guardrail_integrations.proxy.extraction import Unscreenable, data_url, encoded, media_type
 from guardrail_integrations.proxy.interfaces import UpstreamError
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.pictures import decoded

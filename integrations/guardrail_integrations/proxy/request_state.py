@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from guardrail_integrations.proxy.surface import Refusal, Surface
 
 
-class Handling:
+class RequestState:
     """What is known of a request, and why it ended as it did.
 
     `call` is there while a guarded call is under way; what is told of it behind that holds none of

@@ -11,7 +11,7 @@ from typing import Any
 
 from guardrail import ContentError, Image, NotRun, Policy, Text
 from guardrail.hosting import LIMITS_RULE, Action, Mode, Part, RuleResult, is_pdf, read_pdf
-from guardrail_integrations.proxy.found import (
+from guardrail_integrations.proxy.extraction import (
     Document,
     File,
     Found,
