@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -25,6 +27,36 @@ def ending(finish_reason: str | None) -> Ending:
     """How an answer ended, from the reason in the model's words."""
     reason = (finish_reason or "").lower()
     return "cut_off" if reason in _CUT_OFF else "refused" if reason in _REFUSED else "whole"
+
+
+_FIELD = re.compile(r"(?!\d)[\w$][\w$-]*+")
+LONGEST_FIELD = 40  # characters of a key that stands in a name as it is
+_NAMING = os.urandom(32)
+
+
+def name_of(path: Iterable[str | int]) -> str:
+    """The name of the part at a path of keys and indices, which no other part has.
+
+    Names stand in records, traces and errors. A key that may say something, as it is no plain word
+    or a long one, is there as `key-` and a digest of it that differs from process to process.
+    """
+    return "/".join(
+        [
+            step
+            if isinstance(step, str) and step.isidentifier() and len(step) <= LONGEST_FIELD
+            else _named(step)
+            for step in path
+        ]
+    )
+
+
+def _named(step: str | int) -> str:
+    if isinstance(step, int):
+        return str(step)
+    if len(step) <= LONGEST_FIELD and _FIELD.fullmatch(step) and not step.startswith("key-"):
+        return step
+    key = step.encode("utf-8", "surrogatepass")
+    return "key-" + hashlib.blake2b(key, digest_size=8, key=_NAMING).hexdigest()
 
 
 class Box(NamedTuple):

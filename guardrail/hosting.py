@@ -4,7 +4,19 @@ A host reads a call into a `Call`, makes a `Recorder(guard.plan, call)` for it, 
 `begin` and an `AsyncCaller` of its own, which knows the model, and hands out what is released.
 """
 
-from guardrail.content import Call, Content, Context, Image, Part, Reply, Role, Text, Usage
+from guardrail.content import (
+    LONGEST_FIELD,
+    Call,
+    Content,
+    Context,
+    Image,
+    Part,
+    Reply,
+    Role,
+    Text,
+    Usage,
+    name_of,
+)
 from guardrail.detector import Stage
 from guardrail.flow.drivers import OPENED, AsyncCaller, aplay
 from guardrail.flow.fast_path import begin
@@ -19,6 +31,7 @@ from guardrail.verdict import Action, RuleResult, Status, Verdict
 
 __all__ = [
     "LIMITS_RULE",
+    "LONGEST_FIELD",
     "OPENED",
     "Action",
     "AsyncCaller",
@@ -48,6 +61,7 @@ __all__ = [
     "begin",
     "finding_dict",
     "is_pdf",
+    "name_of",
     "of_pictures",
     "read_pdf",
     "record_id",

@@ -14,7 +14,7 @@ from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any
 
-from guardrail.content import Content, Limits, Part, Role, Text
+from guardrail.content import Content, Limits, Part, Role, Text, name_of
 from guardrail.errors import ContentError
 from guardrail.reading import pictures
 from guardrail.reading.tree import (
@@ -162,8 +162,9 @@ class _Place:
     picture: bool = False
     forced: bool = False  # named by the user: nothing is passed over
 
-    def below(self, key: object) -> _Place:
-        return replace(self, name=f"{self.name}/{key}" if self.name else str(key))
+    def below(self, key: str | int) -> _Place:
+        step = name_of((key,))
+        return replace(self, name=f"{self.name}/{step}" if self.name else step)
 
 
 class _Reader:

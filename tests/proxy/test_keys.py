@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrail import Action
+from guardrail.hosting import name_of
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.extraction import name_of
 from tests.proxy.raw import ask, chat, post
 from tests.proxy.serving import chat_answer, running, says
 
@@ -105,6 +105,25 @@ async def test_keys_that_look_like_paths_hide_nothing(nests: Any, first: str, se
         changed = nests(first.replace("secret", "[secret]"), second.replace("secret", "[secret]"))
         (sent,) = json.loads(proxy.upstream.requests[0][1])["messages"]
         assert sent == {"role": "user", "content": "hello", **changed}
+
+
+@pytest.mark.parametrize("key", ["jane@example.com", "Jane Doe", "5551234567", "a" * 41, "\ud800"])
+async def test_a_key_that_may_say_something_stands_in_no_record(key: str) -> None:
+    message = {"role": "user", "content": "hello", key: "a secret", f"{key}2": "and another secret"}
+    async with running(REDACTS, says(chat_answer("quiet"))) as proxy:
+        got = await ask(proxy.url, post({"model": "m-1", "messages": [message]}))
+        assert got.status == 200
+        (sent,) = json.loads(proxy.upstream.requests[0][1])["messages"]
+        assert sent[key] == "a [secret]"
+        assert sent[f"{key}2"] == "and another [secret]"
+    (record,) = list(proxy.records)
+    told = json.dumps(record.to_dict())
+    assert json.dumps(key) not in told
+    assert told.count("messages/0/key-") >= 2
+
+
+def test_plain_words_name_parts_as_they_are() -> None:
+    assert name_of(("messages", 0, "x-custom", "$ref")) == "messages/0/x-custom/$ref"
 
 
 _PATHS = st.lists(st.text("ab/~#012", max_size=4), min_size=1, max_size=4).map(tuple)

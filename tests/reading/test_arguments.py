@@ -53,6 +53,14 @@ def test_a_string_under_an_unknown_name_is_screened() -> None:
     assert texts(read_arguments({"language": "English", "api_key": "k"})) == {"language": "English"}
 
 
+def test_a_key_that_may_say_something_is_in_no_name() -> None:
+    reading = read_arguments({"seats": {"jane@example.com": "by the window", "row": "two"}})
+    (by_window, row) = texts(reading).items()
+    assert by_window[0].startswith("seats/key-")
+    assert by_window[1] == "by the window"
+    assert row == ("seats/row", "two")
+
+
 CHAT = [
     {"role": "system", "content": "be brief"},
     {

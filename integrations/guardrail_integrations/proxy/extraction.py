@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 import pybase64
 
 from guardrail import ContentError, Image, Limits, Text, Usage
-from guardrail.hosting import Part, Role, of_pictures
+from guardrail.hosting import LONGEST_FIELD, Part, Role, name_of, of_pictures
 from guardrail_integrations.proxy.interfaces import Buffer
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
 from guardrail_integrations.proxy.pictures import Pictures, decoded
@@ -32,9 +32,7 @@ _TEXTS = frozenset(
     instructions""".split()
 )
 _SPACES = re.compile(rb"\s")
-LONG_KEY = 40  # characters, beyond which a key with spaces says something
 _SPACE = re.compile(r"\s")
-_STEP = str.maketrans({"~": "~0", "/": "~1", "#": "~2"})
 
 # bytes and their media type to what is written for them, and where
 Write = Callable[[bytes, str], Mapping[Path, Any]]
@@ -137,7 +135,7 @@ class Found:
                 self.picture_base64(data, bare, typed, role, source)
                 value = {key: item for key, item in value.items() if key != "data"}
             for key, item in value.items():
-                if len(key) > LONG_KEY:
+                if len(key) > LONGEST_FIELD:
                     self._key(key, path, role, source)
                 if key in _MEDIA and item is not None:
                     self._media(key, item, (*path, key), role, source)
@@ -193,7 +191,7 @@ class Found:
     ) -> None:
         """The fields of an object that are not known."""
         for key, item in value.items():
-            if len(key) > LONG_KEY:
+            if len(key) > LONGEST_FIELD:
                 self._key(key, path, role, source)
             if key not in known and item is not None:
                 self.rest(item, (*path, key), role, source)
@@ -321,15 +319,6 @@ def _data_url(before: str, payload: Buffer) -> tuple[str, Buffer, bool]:
     kind, *parameters = before[5:-1].split(";")
     in_base64 = bool(parameters) and parameters[-1].strip().lower() == "base64"
     return kind.strip().lower(), payload, in_base64
-
-
-def name_of(path: Path) -> str:
-    """The name of the part at a path, which no other has: `~`, `/` and `#` in a key are written
-    as `~0`, `~1` and `~2`."""
-    name = "/".join(map(str, path))
-    if name.count("/") < len(path) and "~" not in name and "#" not in name:
-        return name
-    return "/".join([str(step).translate(_STEP) for step in path])
 
 
 def encoded(data: bytes) -> str:

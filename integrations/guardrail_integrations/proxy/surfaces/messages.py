@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from guardrail.hosting import Delta, Role
+from guardrail.hosting import Delta, Role, name_of
 from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.extraction import (
     Found,
@@ -13,7 +13,6 @@ from guardrail_integrations.proxy.extraction import (
     Unscreenable,
     encoded,
     media_type,
-    name_of,
 )
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.surface import (

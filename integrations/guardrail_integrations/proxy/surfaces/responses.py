@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from guardrail.hosting import Delta, Role
+from guardrail.hosting import Delta, Role, name_of
 from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
-from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, encoded, name_of
+from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, encoded
 from guardrail_integrations.proxy.json_body import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
