@@ -195,6 +195,50 @@ async def test_tls_towards_clients(tmp_path: Path) -> None:
         writer.close()
 
 
+async def shown(port: int, authority: trustme.CA) -> str:
+    """The serial number of the certificate that a new connection is shown, once there is one."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    for _ in range(200):
+        try:
+            _, writer = await asyncio.open_connection("localhost", port, ssl=context)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.1)
+            continue
+        serial = str(writer.get_extra_info("peercert")["serialNumber"])
+        writer.close()
+        return serial
+    raise AssertionError("it does not answer")
+
+
+async def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    authority, file = trustme.CA(), tmp_path / "cert.pem"
+
+    def renew() -> None:
+        issued = authority.issue_cert("localhost").private_key_and_cert_chain_pem
+        issued.write_to_path(str(file))
+
+    renew()
+    options = ("--tls-cert", str(file))
+    async with served(tmp_path, says(chat_answer("quiet")), *options) as (url, process):
+        port = int(url.rpartition(":")[2])
+        first = await shown(port, authority)
+        renew()
+        assert await shown(port, authority) == first
+        process.send_signal(signal.SIGHUP)
+        for _ in range(200):
+            second = await shown(port, authority)
+            if second != first:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            raise AssertionError("the certificate was not read again")
+        file.write_text("broken")
+        process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(0.3)
+        assert await shown(port, authority) == second
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

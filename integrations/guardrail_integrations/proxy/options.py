@@ -76,8 +76,13 @@ class Options:
                 raise ValueError("--tls-key: it needs --tls-cert beside it")
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        show(context, self.certificate, self.key)
+        self.certify(context)
         return over_http(context)
+
+    def certify(self, context: ssl.SSLContext) -> None:
+        """Load the certificate that clients are shown, if any. Raises ValueError."""
+        if self.certificate is not None:
+            show(context, self.certificate, self.key)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -68,14 +69,18 @@ async def _serve(options: Options, sock: Any) -> None:
     tasks: set[asyncio.Task[None]] = set()
     in_turn = asyncio.Lock()
 
+    tls = options.tls()
+
     def reload() -> None:
+        if tls is not None:
+            _renew(options, tls)
         task = loop.create_task(reload_policy(options, server, metrics, in_turn))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, reload)
-    await server.start(sock, options.tls())
+    await server.start(sock, tls)
     if options.warm:
         warming = loop.create_task(_warm(server))
         tasks.add(warming)
@@ -96,6 +101,16 @@ async def _warm(server: Server) -> None:
     else:
         gc.freeze()  # models are there to stay: collections need not look at them
         server.proxy.ready = True
+
+
+def _renew(options: Options, tls: ssl.SSLContext) -> None:
+    """Show connections to come the certificate as its files hold it now; one that is of no use,
+    tried first on a context of its own, leaves the old in place."""
+    try:
+        options.tls()
+        options.certify(tls)
+    except (ValueError, OSError) as error:
+        _log.error("the certificate was not read again: %s", error)
 
 
 async def reload_policy(
