@@ -56,7 +56,7 @@ class Recipe:
 
 # The encoder of documents learns from typed text as well, which it is told apart.
 RECIPES = {
-    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 1_100, 4),
+    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 1_600, 4),
     "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 0, 3),
 }
 GIVEN_CHUNKS = 4  # of a labelled row
@@ -80,7 +80,7 @@ def linear_model(run: Run, everything: bool) -> Linear:
     if not kept.exists():
         rows = [row for row in _readable(run.data) if row.group not in HARM]
         rows = [row for row in rows if everything or not held(row.group)]
-        own = _readable(generated(24_000, 21, everything=everything)) + everyday(1_500, 22)
+        own = _readable(generated(24_000, 21, everything=everything)) + everyday(2_000, 22)
         bag = fit.bags([*own, *rows, *planted(rows, 2_000, 9)], 0)
         kept.write_bytes(pickle.dumps(fit.fit(bag, np.ones(len(bag.label), bool))))
     model: Linear = pickle.loads(kept.read_bytes())
