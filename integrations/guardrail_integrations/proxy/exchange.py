@@ -231,7 +231,16 @@ class Exchange:
         """Begin the answer, with the first piece of its body where there is one, since each write
         wakes the client. Without a Content-Length among the headers it is sent in chunks, or to a
         client of HTTP/1.0 until the connection closes."""
-        self._send(self._head(status, headers, reason), first)
+        head = self._head(status, headers, reason)
+        if not first or self.method == b"HEAD":
+            self._connection.transport.write(head)
+            return
+        self.bytes_out += len(first)
+        if self._chunked:
+            pieces: tuple[Buffer, ...] = (b"%b%x\r\n" % (head, len(first)), first, b"\r\n")
+        else:
+            pieces = (head, first)
+        self._connection.transport.writelines(pieces)
 
     def _head(self, status: int, headers: Headers, reason: bytes) -> bytes:
         self.begun, self.status = True, status
@@ -258,21 +267,13 @@ class Exchange:
 
     def write(self, data: Buffer) -> None:
         """Send a piece of the answer's body."""
-        self._send(b"", data)
-
-    def _send(self, head: bytes, data: Buffer) -> None:
-        if data and self.method != b"HEAD":
-            self.bytes_out += len(data)
-            if self._chunked:
-                head = b"%b%x\r\n" % (head, len(data))
-                self._connection.transport.writelines((head, data, b"\r\n"))
-                return
-            if head:
-                self._connection.transport.writelines((head, data))
-                return
+        if not data or self.method == b"HEAD":
+            return
+        self.bytes_out += len(data)
+        if self._chunked:
+            self._connection.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+        else:
             self._connection.transport.write(data)
-        elif head:
-            self._connection.transport.write(head)
 
     def give(self, data: Buffer) -> bool:
         """Send a piece of the body; whether the client takes more at once."""
