@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from guardrail.detector import Stage
@@ -20,11 +20,12 @@ from guardrail.verdict import Status
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider, Observation
-    from opentelemetry.trace import Span, Tracer, TracerProvider
+    from opentelemetry.trace import Span, TracerProvider
 
     from guardrail.content import Call
     from guardrail.rates import Rate
     from guardrail.record import CheckRun, Record, StageRecord
+    from guardrail.verdict import RuleResult
 
 SCOPE = "guardrail"
 OPERATION = "chat"
@@ -59,37 +60,15 @@ class Telemetry:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         self._tracer_provider, self._meter_provider = tracer_provider, meter_provider
-        self._made: Tracer | None = None
 
-    def _tracer(self) -> Tracer:
-        if self._made is None:
-            from opentelemetry.trace import get_tracer
-
-            self._made = get_tracer(SCOPE, tracer_provider=self._tracer_provider)
-        return self._made
+    @cached_property
+    def _spans(self) -> _Spans:
+        return _Spans(self._tracer_provider)
 
     def start(self, call: Call, parent: Any | None = None) -> Span | None:
         """Open the span of a call, or None where nobody listens. `parent` is the OpenTelemetry
         context that it belongs to, where that is not the current one."""
-        if not self.listens:
-            return None
-        from opentelemetry.trace import SpanKind
-
-        model = call.context.model
-        attributes: dict[str, Any] = {"gen_ai.operation.name": OPERATION}
-        if model:
-            attributes["gen_ai.request.model"] = model
-        if call.context.session:
-            attributes["gen_ai.conversation.id"] = call.context.session
-        for name, value in call.parameters.items():
-            if name in _REQUEST:
-                attributes[_REQUEST[name]] = value
-        return self._tracer().start_span(
-            f"{OPERATION} {model}" if model else OPERATION,
-            context=parent,
-            kind=SpanKind.CLIENT,
-            attributes=attributes,
-        )
+        return self._spans.start(call, parent) if self.listens else None
 
     @property
     def listens(self) -> bool:
@@ -112,59 +91,75 @@ class Telemetry:
 
     def finish(self, span: Span | None, record: Record, rates: Sequence[Rate] = ()) -> None:
         """Write the stages and checks of the record below its span and end it."""
-        if span is not None and span.is_recording():
-            self._spans(span, record)
-            _evaluations(span, record)
-            for rate in rates:
-                if rate.alert:
-                    span.add_event("guardrail.alert", {**_policy(record), **_rate(rate)})
         if span is not None:
+            if span.is_recording():
+                self._spans.write(span, record, rates)
             span.end(record.ended_ns)
         if self._measures:
             _instruments(self._meter_provider).measure(record, rates)
 
-    def _spans(self, span: Span, record: Record) -> None:
-        from opentelemetry.trace import Status as SpanStatus
-        from opentelemetry.trace import StatusCode, set_span_in_context
 
-        tracer = self._tracer()
+class _Spans:
+    """Writes spans, where there is an OpenTelemetry API."""
+
+    def __init__(self, provider: TracerProvider | None) -> None:
+        from opentelemetry.trace import SpanKind, StatusCode, get_tracer, set_span_in_context
+        from opentelemetry.trace import Status as SpanStatus
+
+        self._start = get_tracer(SCOPE, tracer_provider=provider).start_span
+        self._client, self._failed = SpanKind.CLIENT, SpanStatus(StatusCode.ERROR)
+        self._below = set_span_in_context
+
+    def start(self, call: Call, parent: Any | None) -> Span:
+        """Open the span of a call."""
+        model = call.context.model
+        attributes: dict[str, Any] = {"gen_ai.operation.name": OPERATION}
+        if model:
+            attributes["gen_ai.request.model"] = model
+        if call.context.session:
+            attributes["gen_ai.conversation.id"] = call.context.session
+        for name, value in call.parameters.items():
+            if name in _REQUEST:
+                attributes[_REQUEST[name]] = value
+        name = f"{OPERATION} {model}" if model else OPERATION
+        return self._start(name, context=parent, kind=self._client, attributes=attributes)
+
+    def write(self, span: Span, record: Record, rates: Sequence[Rate]) -> None:
+        """Add what the record says to the span of its call, and the spans below it."""
         span.set_attributes(_call_attributes(record))
         if record.error:
-            span.set_status(SpanStatus(StatusCode.ERROR))
-        parent = set_span_in_context(span)
+            span.set_status(self._failed)
+        parent = self._below(span)
         for began, ended in record.asks if len(record.asks) > 1 else ():
-            tracer.start_span("guardrail ask", context=parent, start_time=began).end(ended)
+            self._start("guardrail ask", context=parent, start_time=began).end(ended)
         for stage in record.stages:
-            child = tracer.start_span(
-                f"guardrail {stage.stage}",
-                context=parent,
-                start_time=stage.started_ns,
-                attributes=_stage_attributes(stage),
-            )
-            for result in stage.verdict.rules:
-                if result.status not in (Status.PASSED, Status.SKIPPED):
-                    child.add_event(
-                        "gen_ai.guardrail.result",
-                        {
-                            **_policy(record),
-                            "gen_ai.guardrail.policy.rule.id": result.rule,
-                            "gen_ai.guardrail.result.type": str(result.status),
-                            "gen_ai.guardrail.result.value": str(result.action),
-                            "gen_ai.guardrail.result.reason": result.reason,
-                            "guardrail.result.would": str(result.would),
-                            **_scored(result.label, result.score),
-                        },
-                        timestamp=stage.ended_ns,
-                    )
-            below = set_span_in_context(child)
-            for run in stage.checks:
-                tracer.start_span(
-                    f"apply_guardrail {run.name}",
-                    context=below,
-                    start_time=run.started_ns,
-                    attributes=_check_attributes(run),
-                ).end(run.ended_ns)
-            child.end(stage.ended_ns)
+            self._stage(stage, parent, record)
+        _evaluations(span, record)
+        for rate in rates:
+            if rate.alert:
+                span.add_event("guardrail.alert", {**_policy(record), **_rate(rate)})
+
+    def _stage(self, stage: StageRecord, parent: Any, record: Record) -> None:
+        start = self._start
+        span = start(
+            f"guardrail {stage.stage}",
+            context=parent,
+            start_time=stage.started_ns,
+            attributes=_stage_attributes(stage),
+        )
+        for result in stage.verdict.rules:
+            if result.status not in (Status.PASSED, Status.SKIPPED):
+                about = {**_policy(record), **_result_attributes(result)}
+                span.add_event("gen_ai.guardrail.result", about, stage.ended_ns)
+        below = self._below(span)
+        for run in stage.checks:
+            start(
+                f"apply_guardrail {run.name}",
+                context=below,
+                start_time=run.started_ns,
+                attributes=_check_attributes(run),
+            ).end(run.ended_ns)
+        span.end(stage.ended_ns)
 
 
 @contextmanager
@@ -209,6 +204,17 @@ def _rate(rate: Rate) -> dict[str, Any]:
     }
 
 
+def _result_attributes(result: RuleResult) -> dict[str, Any]:
+    return {
+        "gen_ai.guardrail.policy.rule.id": result.rule,
+        "gen_ai.guardrail.result.type": str(result.status),
+        "gen_ai.guardrail.result.value": str(result.action),
+        "gen_ai.guardrail.result.reason": result.reason,
+        "guardrail.result.would": str(result.would),
+        **_scored(result.label, result.score),
+    }
+
+
 def _scored(label: str | None, score: float | None) -> dict[str, Any]:
     if label is None or score is None:
         return {}
@@ -217,8 +223,9 @@ def _scored(label: str | None, score: float | None) -> dict[str, Any]:
 
 def _call_attributes(record: Record) -> dict[str, Any]:
     attributes: dict[str, Any] = {"guardrail.record.id": record.id, **_policy(record)}
+    usage = record.usage
     for name, key in _USAGE.items():
-        count = getattr(record.usage, name)
+        count = getattr(usage, name)
         if count is not None:
             attributes[key] = count
     if record.finish_reason:
@@ -240,19 +247,23 @@ def _call_attributes(record: Record) -> dict[str, Any]:
         attributes["guardrail.hardened"] = record.hardened.mark
     if len(record.asks) > 1:
         attributes["guardrail.asks"] = len(record.asks)
-    for name in ("route", "tenant", "user"):
-        value = getattr(record.context, name)
-        if value:
-            attributes[f"guardrail.{name}"] = value
+    context = record.context
+    if context.route:
+        attributes["guardrail.route"] = context.route
+    if context.tenant:
+        attributes["guardrail.tenant"] = context.tenant
+    if context.user:
+        attributes["guardrail.user"] = context.user
     return attributes
 
 
 def _stage_attributes(stage: StageRecord) -> dict[str, Any]:
+    kinds = [part.kind for part in stage.parts]
     return {
         "gen_ai.guardrail.source": str(stage.stage),
         "gen_ai.guardrail.result.value": str(stage.verdict.action),
-        "guardrail.parts.text": sum(part.kind == "text" for part in stage.parts),
-        "guardrail.parts.image": sum(part.kind == "image" for part in stage.parts),
+        "guardrail.parts.text": kinds.count("text"),
+        "guardrail.parts.image": kinds.count("image"),
         "guardrail.edits": len(stage.verdict.edits),
         "guardrail.ask_again": stage.verdict.ask_again,
     }

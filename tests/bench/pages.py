@@ -164,7 +164,7 @@ def spans() -> None:
             return
 
     sampled, unsampled = TracerProvider(), TracerProvider(sampler=ALWAYS_OFF)
-    sampled.add_span_processor(BatchSpanProcessor(Nowhere()))
+    sampled.add_span_processor(BatchSpanProcessor(Nowhere(), max_queue_size=1 << 16))  # no drops
     policy = "monitor"
     guards = [Guard(policy), Guard(policy, tracer_provider=sampled)]
     guards.append(Guard(policy, tracer_provider=unsampled))

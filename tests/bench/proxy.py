@@ -25,7 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import chunks, pages
-from tests.bench.servers import free_port, nginx_origin, nginx_proxy, reading_origin, serving
+from tests.bench.servers import (
+    free_port,
+    nginx_origin,
+    nginx_proxy,
+    reading_origin,
+    serving,
+    wait_until_ready,
+)
 
 CHAT, PASS = "/v1/chat/completions", "/pass"
 PATTERNS = {
@@ -129,8 +136,10 @@ def guardrail(
         command = [str(program), "serve", "--upstream", origin]
         command += ["--policy", policy if isinstance(policy, str) else str(file)]
         command += ["--port", str(port), "--no-access-log", *more]
+        url = f"http://127.0.0.1:{port}"
         with serving(command, port, core) as pid:
-            yield Proxy(name, f"http://127.0.0.1:{port}", pid)
+            wait_until_ready(url)
+            yield Proxy(name, url, pid)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,19 @@ def wait_for(port: int, seconds: float = 60.0) -> None:
             socket.create_connection(("127.0.0.1", port), 0.2).close()
             return
         except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def wait_until_ready(url: str, seconds: float = 120.0) -> None:
+    """Until a proxy of ours has loaded what its policy needs, which takes its core meanwhile."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/readyz", timeout=10).close()
+            return
+        except OSError:  # 503 is one
             if time.monotonic() > until:
                 raise
             time.sleep(0.05)

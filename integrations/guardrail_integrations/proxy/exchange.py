@@ -225,10 +225,22 @@ class Exchange:
             self._connection.hold(False)
             await self._more()
 
-    def start(self, status: int, headers: Headers, *, reason: bytes = b"") -> None:
-        """Begin the answer. Without a Content-Length among its headers it is sent in chunks, or
-        to a client of HTTP/1.0 until the connection closes."""
-        self._connection.transport.write(self._head(status, headers, reason))
+    def start(
+        self, status: int, headers: Headers, first: Buffer = b"", *, reason: bytes = b""
+    ) -> None:
+        """Begin the answer, with the first piece of its body where there is one, since each write
+        wakes the client. Without a Content-Length among the headers it is sent in chunks, or to a
+        client of HTTP/1.0 until the connection closes."""
+        head = self._head(status, headers, reason)
+        if not first or self.method == b"HEAD":
+            self._connection.transport.write(head)
+            return
+        self.bytes_out += len(first)
+        if self._chunked:
+            pieces: tuple[Buffer, ...] = (b"%b%x\r\n" % (head, len(first)), first, b"\r\n")
+        else:
+            pieces = (head, first)
+        self._connection.transport.writelines(pieces)
 
     def _head(self, status: int, headers: Headers, reason: bytes) -> bytes:
         self.begun, self.status = True, status

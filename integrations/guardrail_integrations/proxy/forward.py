@@ -71,8 +71,7 @@ async def pass_back(exchange: Exchange, response: Response, extra: Headers) -> N
     if response.ended and len(piece) < 262_144:
         exchange.answer(response.status, headers, piece, reason=response.reason)
         return
-    exchange.start(response.status, headers, reason=response.reason)
-    if not exchange.give(piece):
-        await exchange.drain()
+    exchange.start(response.status, headers, piece, reason=response.reason)
+    await exchange.drain()
     await response.pour(exchange.give, exchange.drain)
     exchange.finish()

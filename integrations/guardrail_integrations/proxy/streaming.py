@@ -130,15 +130,16 @@ class Streaming:
 
     def write(self, data: bytes) -> None:
         """Send a piece of the stream, behind its head and what came before any text."""
-        response = self._response
-        if not self._exchange.begun:
-            headers = without(end_to_end(response.headers), b"content-length")
-            headers += self._call.verdict_headers()
-            self._exchange.start(response.status, headers, reason=response.reason)
         if self._preamble:
             data = b"".join([*self._preamble, data])
             self._preamble.clear()
-        self._exchange.write(data)
+        if self._exchange.begun:
+            self._exchange.write(data)
+            return
+        response = self._response
+        headers = without(end_to_end(response.headers), b"content-length")
+        headers += self._call.verdict_headers()
+        self._exchange.start(response.status, headers, data, reason=response.reason)
 
     def finish(self) -> None:
         """All of it has been taken and released."""
