@@ -73,42 +73,48 @@ class Pieces:
                 ids.append(piece)
         return ids[::-1]
 
-    def _pieces_of(self, sentence: str) -> list[int]:
-        words = sentence.split()
-        try:
-            return list(chain.from_iterable(map(self._known.__getitem__, words)))
-        except KeyError:
-            if any(len(word) > LONGEST_WORD for word in words):
-                words = _WORD.findall(sentence)
-            return [piece for word in words for piece in self.word(word)]
+    def _spelt(self, words: list[str]) -> list[int]:
+        """The ids of words of which some were never split."""
+        short = (piece for word in words for piece in _WORD.findall(word))
+        return [piece for word in short for piece in self.word(word)]
 
     def chunks(self, text: str, limit: int) -> Iterator[Chunk]:
         """The text in chunks of whole sentences, each of at most `limit` pieces.
 
         Only a sentence that is longer than that is cut.
         """
+        known = self._known.__getitem__
         start, end = 0, 0
         ids: list[int] = []
-        for sentence in sentences(text):
-            shown = text[slice(*sentence)]
-            whole = self._pieces_of(shown)
+        for first, last in sentences(text):
+            words = text[first:last].split()
+            if not words:
+                continue
+            try:
+                whole = [*chain.from_iterable(map(known, words))]
+            except KeyError:
+                whole = self._spelt(words)
             if ids and len(ids) + len(whole) > limit:
-                yield Chunk(start, end, tuple(ids))
-                start, ids = sentence[0], []
+                yield _chunk(text, start, end, ids)
+                start, ids = first, []
             if len(whole) <= limit:
                 if whole:
                     ids += whole
-                    end = sentence[0] + len(shown.rstrip())
+                    end = last
                 continue
-            for match in _WORD.finditer(text, *sentence):
-                first, last, pieces = match.start(), match.end(), self.word(match[0])
+            for match in _WORD.finditer(text, first, last):
+                begun, ended, pieces = match.start(), match.end(), self.word(match[0])
                 if ids and len(ids) + len(pieces) > limit:
-                    yield Chunk(start, end, tuple(ids))
-                    start, ids = first, []
+                    yield _chunk(text, start, end, ids)
+                    start, ids = begun, []
                 ids += pieces[:limit]
-                end = last
+                end = ended
         if ids:
-            yield Chunk(start, end, tuple(ids))
+            yield _chunk(text, start, end, ids)
+
+
+def _chunk(text: str, start: int, end: int, ids: list[int]) -> Chunk:
+    return Chunk(start, start + len(text[start:end].rstrip()), tuple(ids))
 
 
 # It begins with one set of characters, which the engine skips to, and looks at a run of marks from
@@ -121,9 +127,7 @@ _END = re.compile(
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Where sentences and lines start and end; together they cover the text."""
-    start = 0
-    for match in _END.finditer(text):
-        yield start, match.end()
-        start = match.end()
-    if start < len(text):
-        yield start, len(text)
+    ends = [match.end() for match in _END.finditer(text)]
+    if text and (not ends or ends[-1] < len(text)):
+        ends.append(len(text))
+    return zip([0, *ends], ends, strict=False)
