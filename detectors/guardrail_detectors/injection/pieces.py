@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from math import inf
 from typing import NamedTuple
 
 SPACE = "\u2581"  # SentencePiece's mark for the start of a word
@@ -22,6 +23,10 @@ class Chunk(NamedTuple):
     start: int
     end: int
     ids: tuple[int, ...]
+
+
+class NewWords(Exception):
+    """There are more words to be split than may be."""
 
 
 class Pieces:
@@ -49,10 +54,6 @@ class Pieces:
             ids = self._known[word] = tuple(self._split(SPACE + seen)) if seen else ()
         return ids
 
-    def new(self, text: str) -> int:
-        """How many characters the words of a text have whose split is not known yet."""
-        return sum([len(word) for word in {*text.split()}.difference(self._known)])
-
     def _split(self, text: str) -> list[int]:
         text = text.replace(" ", SPACE)
         best = [0.0] + [-1e30] * len(text)
@@ -78,10 +79,11 @@ class Pieces:
         short = (piece for word in words for piece in _WORD.findall(word))
         return [piece for word in short for piece in self.word(word)]
 
-    def chunks(self, text: str, limit: int) -> Iterator[Chunk]:
+    def chunks(self, text: str, limit: int, most_new: float = inf) -> Iterator[Chunk]:
         """The text in chunks of whole sentences, each of at most `limit` pieces.
 
-        Only a sentence that is longer than that is cut.
+        Only a sentence that is longer than that is cut. Words whose split is not known yet may
+        have `most_new` characters together; raises NewWords beyond that.
         """
         known = self._known.__getitem__
         start, end = 0, 0
@@ -93,6 +95,9 @@ class Pieces:
             try:
                 whole = [*chain.from_iterable(map(known, words))]
             except KeyError:
+                most_new -= sum([len(word) for word in {*words}.difference(self._known)])
+                if most_new < 0:
+                    raise NewWords from None
                 whole = self._spelt(words)
             if ids and len(ids) + len(whole) > limit:
                 yield _chunk(text, start, end, ids)

@@ -25,7 +25,7 @@ from guardrail_detectors.injection.ciphers import (
     rot47,
 )
 from guardrail_detectors.injection.hints import REVERSED_WORDS, hints
-from guardrail_detectors.normalise import INVISIBLE, Normalised, folded, folded_char
+from guardrail_detectors.normalise import INVISIBLE, Normalised, cased_and_folded, folded_char
 from guardrail_detectors.normalise import plain as as_plain
 
 MAX_PIECES = 128  # decoded pieces of one text
@@ -81,8 +81,8 @@ class Reading:
 
 def readings(text: str, depth: int) -> Iterator[Reading]:
     """The readings of a text: the plain one first, decoded ones as deep as `depth`."""
-    plain = folded(text)
-    yield Reading(plain, cased=as_plain(text))
+    cased, plain = cased_and_folded(text)
+    yield Reading(plain, cased=cased)
     if depth == 0:
         return
     budget = [MAX_PIECES, MAX_DECODED]
@@ -91,7 +91,7 @@ def readings(text: str, depth: int) -> Iterator[Reading]:
     for reading in _disguises(text, plain, marks):
         spaced = reading.cased or spaced
         yield reading
-    yield from _decoded(as_plain(text), depth, budget, marks)
+    yield from _decoded(cased, depth, budget, marks)
     if spaced is not None:
         yield from _decoded(spaced, depth, budget, hints(spaced.text))
 
@@ -304,8 +304,8 @@ def _decoded(
         found.append((start, end, new, unreadable or not plain))
     for start, end, new, hidden in found:
         where = text.span(start, end)
-        decoded = _placed(as_plain(new), where)
-        flat = folded(new)
+        cased, flat = cased_and_folded(new)
+        decoded = _placed(cased, where)
         marks = hints(new, flat.text)
         lower = _placed(flat, where)
         yield Reading(lower, obscured=True, decoded=True, unreadable=hidden, cased=decoded)
@@ -314,9 +314,9 @@ def _decoded(
                 break
             budget[0] -= 1
             budget[1] -= len(new)
-            cased = worn.cased and _placed(worn.cased, where)
+            spelt = worn.cased and _placed(worn.cased, where)
             yield replace(
-                worn, text=_placed(worn.text, where), decoded=True, unreadable=hidden, cased=cased
+                worn, text=_placed(worn.text, where), decoded=True, unreadable=hidden, cased=spelt
             )
         if depth > 1:
             yield from _decoded(decoded, depth - 1, budget, marks, hidden)

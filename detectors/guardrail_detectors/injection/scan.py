@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, repeat
+from math import inf
 
 from guardrail_detectors.injection.encoder import (
     LIMIT,
@@ -18,7 +19,7 @@ from guardrail_detectors.injection.encoder import (
 )
 from guardrail_detectors.injection.judge import Evidence, load_judge
 from guardrail_detectors.injection.linear import Linear, Windows, load_linear
-from guardrail_detectors.injection.pieces import Chunk, sentences
+from guardrail_detectors.injection.pieces import Chunk, NewWords, sentences
 from guardrail_detectors.injection.readings import Reading, readings
 from guardrail_detectors.injection.signals import load_signals
 from guardrail_detectors.injection.windows import passages
@@ -88,15 +89,16 @@ class Scan:
             return None
         if sum(map(text.count, _ENDS)) > QUICK_SENTENCES and _many(text):
             return None
-        pieces, linear = load_pieces(), self.linear()
         found: list[Candidate] = []
         left = QUICK_READ
         for number, reading in enumerate(readings(text, self.depth)):
-            read = (reading.cased or reading.text).text
-            left -= len(read)
-            if number == QUICK_READINGS or left < 0 or pieces.new(read) > QUICK_NEW:
+            left -= len((reading.cased or reading.text).text)
+            if number == QUICK_READINGS or left < 0:
                 return None
-            found += _chunks(reading, typed, linear)
+            try:
+                found += _chunks(reading, typed, self.linear(), QUICK_NEW)
+            except NewWords:
+                return None
         judged = _judged(found, source)
         if self._unsure(judged, typed):
             return None
@@ -148,9 +150,11 @@ def _within(windows: Windows, reading: Reading, bounds: Sequence[Spans]) -> Iter
         yield sorted(order[bisect_left(middles, 2 * start) : bisect_right(middles, 2 * end)])
 
 
-def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Candidate]:
+def _chunks(
+    reading: Reading, typed: bool, linear_model: Linear, most_new: float = inf
+) -> Iterator[Candidate]:
     text, cased = reading.text.text, reading.cased or reading.text
-    chunks = list(load_pieces().chunks(cased.text, LIMIT))
+    chunks = list(load_pieces().chunks(cased.text, LIMIT, most_new))
     if not chunks:
         return
     found = list(passages(text, typed, obscured=reading.obscured))
