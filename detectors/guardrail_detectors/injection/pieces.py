@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 SPACE = "\u2581"  # SentencePiece's mark for the start of a word
 UNKNOWN = 3
-LONGEST = 24  # characters of a piece
 
 LONGEST_WORD = 64  # characters; what is longer is read as several
 _WORD = re.compile(rf"\S{{1,{LONGEST_WORD}}}")
@@ -40,6 +39,9 @@ class Pieces:
             for index, (piece, score) in enumerate(zip(pieces, scores, strict=True))
             if index > UNKNOWN
         }
+        self._longest: dict[str, int] = {}  # the characters of a piece, by its first one
+        for piece in self._ids:
+            self._longest[piece[0]] = max(self._longest.get(piece[0], 0), len(piece))
         self._unknown = min(scores) - 10
         self._normal = str.maketrans(dict(normal))
         self._known: dict[str, tuple[int, ...]] = {}
@@ -62,7 +64,8 @@ class Pieces:
             here = best[start]
             if here + self._unknown > best[start + 1]:
                 best[start + 1], back[start + 1] = here + self._unknown, (start, UNKNOWN)
-            for end in range(start + 1, min(start + LONGEST, len(text)) + 1):
+            longest = self._longest.get(text[start], 0)
+            for end in range(start + 1, min(start + longest, len(text)) + 1):
                 known = self._ids.get(text[start:end])
                 if known is not None and here + known[1] > best[end]:
                     best[end], back[end] = here + known[1], (start, known[0])
