@@ -80,6 +80,13 @@ def folded(text: str) -> Normalised:
     return Normalised(text.lower()) if _is_plain(text) else Normalised(text).map(folded_char)
 
 
+def cased_and_folded(text: str) -> tuple[Normalised, Normalised]:
+    """Both, for one look at the text."""
+    if _is_plain(text):
+        return Normalised(text), Normalised(text.lower())
+    return plain(text), folded(text)
+
+
 def _is_plain(text: str) -> bool:
     return text.isascii() and not _UNSEEN.search(text)
 

@@ -18,7 +18,7 @@ from guardrail.flow.locations import placed
 from guardrail.flow.plan import FastPath, Plan
 from guardrail.policy import Rule
 from guardrail.record import CheckRun, Look, PartFacts, StageRecord, facts
-from guardrail.verdict import Finding, Status
+from guardrail.verdict import Action, Finding, Status, Verdict
 
 # Characters of one stage that checks other than inline ones look at, and those that each such look
 # counts as beside the characters of its text.
@@ -75,12 +75,14 @@ class Ran:
 
 class FastStage:
     """A stage that the fast path lets pass. Its record is made where it is asked for; until then
-    its texts are kept, which are of `size` characters."""
+    its texts are kept, which are of `size` characters. What stayed below all thresholds stands in
+    `full_verdict` alone, which is made where it is asked for as well."""
 
     __slots__ = (
         "_began",
         "_ended",
         "_found",
+        "_full",
         "_kept",
         "_known",
         "_left",
@@ -98,6 +100,7 @@ class FastStage:
         self._plan, self.stage, self._parts, self.size = plan, stage, parts, 0
         self._kept: Sequence[Text | str] = ()  # the texts, and the names of parts that are known
         self._shape, self.verdict = shape, shape.verdict
+        self._full: Verdict | None = None
         self._began = self._ended = time_ns()
         self._runs: list[Ran] = []
         self._found: list[tuple[str, Finding]] = []
@@ -174,11 +177,17 @@ class FastStage:
 
     def passes(self) -> bool:
         """Whether the stage passes with all that was found."""
-        if not self._found:
+        if not self._plan.reach(self._found):
             return True
-        verdict = self._plan.verdict_on(self._shape, self.stage, self._found)
-        self.verdict = verdict or self.verdict
-        return verdict is not None
+        self.verdict = self.full_verdict
+        return self.verdict.action is Action.ALLOW
+
+    @property
+    def full_verdict(self) -> Verdict:
+        """The verdict with all that was found."""
+        if self._full is None:
+            self._full = self._plan.verdict_on(self._shape, self.stage, self._found)
+        return self._full
 
     def let_go(self) -> None:
         """Keep no more of the parts than a record needs."""
@@ -208,7 +217,7 @@ class FastStage:
                 about.append(said)
                 runs += again
         times = (self._began, self._ended)
-        return StageRecord(self.stage, *times, tuple(about), tuple(runs), self.verdict)
+        return StageRecord(self.stage, *times, tuple(about), tuple(runs), self.full_verdict)
 
 
 def fast_stage(

@@ -11,8 +11,8 @@ from typing import Any
 from guardrail.cache import Digester
 from guardrail.content import Context, Image, Part, Text
 from guardrail.detector import Detector, Extractor, Stage, Window
-from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, decide, judge
-from guardrail.verdict import Action, Finding, RuleResult, Status, Verdict
+from guardrail.policy import LIMITS_RULE, Observed, Policy, Rule, decide
+from guardrail.verdict import Finding, RuleResult, Status, Verdict
 
 MOST_PARTS = 100  # of a stage on the fast path; more leave the event loop its turns
 MAX_KINDS = 1_000  # of parts, by role and source, whose rules are remembered
@@ -76,6 +76,7 @@ class Plan:
         self.policy = policy
         self.rules = policy.active()
         self.digester = digester or Digester()
+        self._by_id = {rule.id: rule for rule in self.rules}
         self.lines = {rule.id: rule.line for rule in policy.rules}
         self._limits = repr(policy.limits)
         plugins: list[Detector | Extractor] = [rule.detector for rule in self.rules]
@@ -168,21 +169,24 @@ class Plan:
         loads = tuple(self.loading[one] for one in needed)
         return FastPath(rules, quick, together, bool(pictures), frozenset(looking), verdict, loads)
 
+    def reach(self, found: Iterable[tuple[str, Finding]]) -> bool:
+        """Whether anything that rules found reaches a threshold."""
+        return any(self._by_id[rule].level(finding)[0] for rule, finding in found)
+
     def verdict_on(
         self, path: FastPath, stage: Stage, found: Iterable[tuple[str, Finding]]
-    ) -> Verdict | None:
-        """The verdict on parts of that kind in which rules found this; None where any rule acts."""
+    ) -> Verdict:
+        """The verdict on parts of that kind in which rules found this."""
         by_rule: dict[str, list[Finding]] = {}
         for name, finding in found:
             by_rule.setdefault(name, []).append(finding)
-        results = list(path.verdict.rules)
-        for place, rule in enumerate(self.rules, 1):  # behind the limits
-            if rule.id in by_rule:
-                observed = Observed(rule, tuple(by_rule[rule.id]), looked_at=1)
-                results[place] = result = judge(self.policy, stage, observed)
-                if result.action > Action.ALLOW:
-                    return None
-        return Verdict(rules=tuple(results))
+        if not by_rule:
+            return path.verdict
+        observed = [
+            Observed(rule, tuple(by_rule.get(rule.id, ())), looked_at=rule.id in path.looking)
+            for rule in self.rules
+        ]
+        return decide(self.policy, stage, observed, path.verdict.rules[:1])  # the limits
 
     def key_of_known(self, stage: Stage, part: Part) -> bytes:
         """The cache key of all checks on a part, and on what is read in it."""

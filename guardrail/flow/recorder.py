@@ -84,12 +84,16 @@ class Recorder:
 
     def try_fast(self, stage: Stage, content: Content) -> Verdict | None:
         """The verdict on a stage that the fast path lets pass; None where `screen` has to look."""
+        seen = self._fast(stage, content)
+        return None if seen is None else seen.verdict
+
+    def _fast(self, stage: Stage, content: Content) -> FastStage | None:
         seen = fast_stage(self.plan, stage, self.call, content.parts, self._cache)
         if seen is None:
             self._undecided = stage
             return None
         self._decide(seen if seen.size <= LATER else seen.record())
-        return seen.verdict
+        return seen
 
     def screen(
         self,
@@ -104,8 +108,8 @@ class Recorder:
         """Look at a stage: on the fast path, and else in waves."""
         fast = not failures and stopped is None and self._undecided is not stage
         self._undecided = None
-        if fast and (verdict := self.try_fast(stage, content)) is not None:
-            return Screened(verdict, content)
+        if fast and (seen := self._fast(stage, content)) is not None:
+            return Screened(seen.full_verdict, content)
         screened, record = yield from screen(
             self.plan, stage, self.call, content, failures, thorough=thorough, asked=asked
         )

@@ -30,7 +30,7 @@ from guardrail.flow.stream import Delta
 from guardrail.policy import Mode, Rule, Scope
 from guardrail.record import LookedAt
 from guardrail.testing import fixed_detector, fixed_extractor, policy_of, rule
-from guardrail.verdict import Finding
+from guardrail.verdict import Finding, Verdict
 
 WORDS = {"bad": 0.9, "weak": 0.2}
 SAYINGS = ["hello", "a weak word", "so bad", '{"a": "\\u0062ad"}', "", "x" * 5_000]
@@ -138,10 +138,19 @@ async def whole_way(recorder: Recorder, runner: Runner, model: Model) -> list[An
     return [item async for item in arun(whole(recorder), runner, model, model.end)]
 
 
+def decided(verdict: Verdict) -> Verdict:
+    """A verdict without what stayed below all thresholds, which the record alone has to tell."""
+    return replace(verdict, rules=tuple([replace(one, below=()) for one in verdict.rules]))
+
+
 def counted(stages: Sequence[LookedAt]) -> list[tuple[Any, ...]]:
     """What who only counts calls takes from their stages."""
     return [
-        (stage.stage, stage.verdict, sorted((c.name, c.cached, c.ms) for c in stage.checks))
+        (
+            stage.stage,
+            decided(stage.verdict),
+            sorted((c.name, c.cached, c.ms) for c in stage.checks),
+        )
         for stage in stages
     ]
 
@@ -220,12 +229,16 @@ def test_both_ways_are_one(
             about = (
                 None
                 if outcome is None
-                else (outcome.verdict, outcome.content, dict(outcome.changed), outcome.stopped)
+                else (
+                    decided(outcome.verdict),
+                    outcome.content,
+                    dict(outcome.changed),
+                    outcome.stopped,
+                )
             )
             released = [item for item in released if isinstance(item, (int, dict))]
-            seen.append(
-                (released, error, model.asked, model.closed, verdicts, about, told(recorder))
-            )
+            acted = [decided(verdict) for verdict in verdicts]
+            seen.append((released, error, model.asked, model.closed, acted, about, told(recorder)))
             assert over is recorder
         results.append(seen)
     assert results[0] == results[1]
@@ -236,6 +249,21 @@ def _renamed(part: Part, turn: int) -> Part:
     if isinstance(part, Image):
         return Image(part.data, name)
     return Text(part.text, name)
+
+
+def test_calls_with_nothing_over_a_threshold_share_their_verdict() -> None:
+    plan = Plan(policy_of(*rules("quick", Action.BLOCK, Mode.ENFORCE)))
+    for load in plan.loading.values():
+        load()
+    seen = []
+    for text in ("hello", "a weak 1"):
+        call = Call(Content((Text(text),)))
+        recorder = Recorder(plan, call, cache=MemoryCache())
+        assert recorder.try_fast(Stage.INPUT, call.content) is not None
+        seen.append(recorder.end())
+    assert seen[0].looked_at[0].verdict is seen[1].looked_at[0].verdict
+    below = [one.below for ended in seen for one in ended.record.stages[0].verdict.rules]
+    assert [len(found) for found in below if found] == [1]
 
 
 def test_a_known_picture_is_not_looked_at_again() -> None:

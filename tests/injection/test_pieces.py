@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrail_detectors.injection.encoder import LIMIT, load_pieces
 from guardrail_detectors.injection.grams import BITS, code_points, grams
 from guardrail_detectors.injection.linear import Linear, spans
-from guardrail_detectors.injection.pieces import Pieces, sentences
+from guardrail_detectors.injection.pieces import NewWords, Pieces, sentences
 
 SMALL = Pieces(
     ["<s>", "<pad>", "</s>", "<unk>", "\u2581ab", "\u2581a", "b", "c", "\u2581", "a"],
@@ -53,6 +54,16 @@ def _inside(index: int, spans: list[tuple[int, int]]) -> bool:
 def test_a_short_text_is_one_chunk() -> None:
     (chunk,) = load_pieces().chunks("Hello there. How are you?", LIMIT)
     assert (chunk.start, chunk.end) == (0, 25)
+
+
+def test_words_that_were_never_split_are_bounded_and_known_ones_are_not() -> None:
+    pieces = Pieces([*"0123", "\u2581ab"], [0, 0, 0, 0, -1], {})
+    text = "ab " * 50 + "abab ababab. ab abab"
+    with pytest.raises(NewWords):
+        list(pieces.chunks(text, LIMIT, 12))
+    (chunk,) = Pieces([*"0123", "\u2581ab"], [0, 0, 0, 0, -1], {}).chunks(text, LIMIT, 13)
+    assert list(pieces.chunks(text, LIMIT)) == [chunk]
+    assert list(pieces.chunks(text, LIMIT, 0)) == [chunk]
 
 
 @given(any_text)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BITS = 18
-CHARS = (3, 4, 5)  # lengths of character grams
+CHARS = (3, 4, 5)  # lengths of character grams, one after the other
 WORDS = (1, 2, 3)  # lengths of word grams
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2**64
@@ -68,19 +68,26 @@ def hashed(codes: Codes) -> Hashed:
     size = len(codes)
     powers, inverses, lifted = _tables(size + 1)
     running = np.zeros(size + 1 + max(CHARS), np.uint64)
-    np.cumsum((codes.astype(np.uint64) + _ONE) * powers[:size], out=running[1 : size + 1])
+    terms = codes + _ONE
+    terms *= powers[:size]
+    terms.cumsum(out=running[1 : size + 1])
 
     starts, ends = _words(codes)
     count = len(starts)
     hashes = np.zeros(len(CHARS) * size + len(WORDS) * count, np.uint64)
     chars = hashes[: len(CHARS) * size].reshape(len(CHARS), size)
     words = hashes[len(CHARS) * size :].reshape(len(WORDS), count)
-    for row, length in zip(chars, CHARS, strict=True):
-        np.subtract(running[length : length + size], running[:size], out=row)
+    beyond = np.ndarray((len(CHARS), size), np.uint64, running, 8 * CHARS[0], (8, 8))
+    np.subtract(beyond, running[:size], out=chars)
     chars *= lifted[:size]
-    word = words[0] = (running[ends] - running[starts]) * inverses[starts]
+    word = running.take(ends)
+    word -= running.take(starts)
+    word *= inverses.take(starts)
+    words[0] = word
     for more in range(1, min(len(WORDS), count)):
-        words[more, :-more] = words[more - 1, :-more] * _MIX + word[more:]
+        longer = words[more, :-more]
+        np.multiply(words[more - 1, :-more], _MIX, out=longer)
+        longer += word[more:]
 
     hashes ^= hashes >> _SHIFT
     chars ^= _CHAR_SALTS
@@ -94,7 +101,7 @@ def _words(codes: Codes) -> tuple[Places, Places]:
     """Where words start and end."""
     inside = np.zeros(len(codes) + 2, bool)
     inside[1:-1] = _is_letter(codes)
-    edges = np.flatnonzero(inside[1:] != inside[:-1])
+    (edges,) = (inside[1:] != inside[:-1]).nonzero()
     return edges[::2], edges[1::2]
 
 

@@ -48,34 +48,48 @@ class Linear:
         """The logits of windows of a text."""
         table = self.tables[0 if typed else 1]
         found = hashed(code_points(text))
-        size, words = found.chars.shape[1], found.starts + 1
-        sums = np.zeros((2, size + 1), np.int64)
-        weight, number = sums
-        _weights(table, found.chars, CHARS).sum(axis=0, out=weight[1:])
-        number[1:] = _numbers(size, CHARS)
-        weight[words] += _weights(table, found.words, WORDS).sum(axis=0)
-        number[words] += _numbers(len(words), WORDS)
-        np.cumsum(sums, axis=1, out=sums)
-        weight, number = sums.take(ends, 1) - sums.take(starts, 1)
+        size, count = found.chars.shape[1], len(found.starts)
+        running = np.zeros(size + 1, np.int64)
+        weights = running[1:]
+        _weights(table, found.chars, _CHAR_TAILS).sum(axis=0, out=weights)
+        weights[found.starts] += _weights(table, found.words, _WORD_TAILS).sum(axis=0)
+        weights.cumsum(out=weights)
+        at = np.array((starts, ends))
+        summed = running.take(at)
+        number = _numbers(at, size, CHARS)
+        number += _numbers(found.starts.searchsorted(at), count, WORDS)
+        weight, number = summed[1] - summed[0], number[1] - number[0]
         logits: Floats = weight * self.scale / np.sqrt(np.maximum(1, number))
         return logits + self.bias[0 if typed else 1]
 
 
+def _tails(lengths: Sequence[int]) -> NDArray[np.int8]:
+    """For each length, a zero for the last places, at which no gram of it starts."""
+    most = max(lengths) - 1
+    return np.array(
+        [[place > length - 2 for place in range(most)][::-1] for length in lengths], np.int8
+    )
+
+
+_CHAR_TAILS, _WORD_TAILS = _tails(CHARS), _tails(WORDS)
+
+
 def _weights(
-    table: NDArray[np.int8], buckets: NDArray[np.int64], lengths: Sequence[int]
+    table: NDArray[np.int8], buckets: NDArray[np.int64], tails: NDArray[np.int8]
 ) -> NDArray[np.int8]:
     """The weight of each gram, 0 where there is none."""
     weights = table.take(buckets)
-    for row, length in zip(weights, lengths, strict=True):
-        row[max(0, len(row) - length + 1) :] = 0
+    last = min(weights.shape[1], tails.shape[1])
+    if last:
+        weights[:, -last:] *= tails[:, -last:]
     return weights
 
 
-def _numbers(size: int, lengths: Sequence[int]) -> NDArray[np.int64]:
-    """How many grams start in each of so many columns."""
-    numbers = np.full(size, len(lengths), np.int64)
-    for last in range(1, min(max(lengths), size + 1)):
-        numbers[-last] = sum([length <= last for length in lengths])
+def _numbers(at: NDArray[np.int64], size: int, lengths: Sequence[int]) -> NDArray[np.int64]:
+    """How many grams start before each place of a row of so many."""
+    numbers = np.zeros(at.shape, np.int64)
+    for length in lengths:
+        numbers += np.minimum(at, max(0, size - length + 1))
     return numbers
 
 
@@ -84,14 +98,18 @@ def spans(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     are cut."""
     cuts = [0]
     for start, end in sentences(text):
-        cuts += (*range(start + BLOCK, end, BLOCK), end)
-    places = np.array(cuts, np.int64)
-    starts, ends = [places[:-run] for run in RUNS], [places[run:] for run in RUNS]
-    if len(places) > max(RUNS) + 1:
-        blocks = np.arange(0, len(text), BLOCK)
-        starts.append(blocks)
-        ends.append(np.minimum(blocks + BLOCK, len(text)))
-    return np.concatenate(starts), np.concatenate(ends)
+        if end > start + BLOCK:
+            cuts += range(start + BLOCK, end, BLOCK)
+        cuts.append(end)
+    starts, ends = list[int](), list[int]()
+    for run in RUNS:
+        starts += cuts[:-run]
+        ends += cuts[run:]
+    if len(cuts) > max(RUNS) + 1:
+        blocks = range(0, len(text), BLOCK)
+        starts += blocks
+        ends += [min(block + BLOCK, len(text)) for block in blocks]
+    return np.array(starts, np.int64), np.array(ends, np.int64)
 
 
 @lru_cache(maxsize=1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from math import inf
 from typing import NamedTuple
 
 SPACE = "\u2581"  # SentencePiece's mark for the start of a word
 UNKNOWN = 3
-LONGEST = 24  # characters of a piece
 
 LONGEST_WORD = 64  # characters; what is longer is read as several
 _WORD = re.compile(rf"\S{{1,{LONGEST_WORD}}}")
@@ -24,6 +24,10 @@ class Chunk(NamedTuple):
     ids: tuple[int, ...]
 
 
+class NewWords(Exception):
+    """There are more words to be split than may be."""
+
+
 class Pieces:
     """Splits words into ids. `scores` are log probabilities, `normal` exchanges characters."""
 
@@ -35,6 +39,9 @@ class Pieces:
             for index, (piece, score) in enumerate(zip(pieces, scores, strict=True))
             if index > UNKNOWN
         }
+        self._longest: dict[str, int] = {}  # the characters of a piece, by its first one
+        for piece in self._ids:
+            self._longest[piece[0]] = max(self._longest.get(piece[0], 0), len(piece))
         self._unknown = min(scores) - 10
         self._normal = str.maketrans(dict(normal))
         self._known: dict[str, tuple[int, ...]] = {}
@@ -49,10 +56,6 @@ class Pieces:
             ids = self._known[word] = tuple(self._split(SPACE + seen)) if seen else ()
         return ids
 
-    def new(self, text: str) -> int:
-        """How many characters the words of a text have whose split is not known yet."""
-        return sum([len(word) for word in {*text.split()}.difference(self._known)])
-
     def _split(self, text: str) -> list[int]:
         text = text.replace(" ", SPACE)
         best = [0.0] + [-1e30] * len(text)
@@ -61,7 +64,8 @@ class Pieces:
             here = best[start]
             if here + self._unknown > best[start + 1]:
                 best[start + 1], back[start + 1] = here + self._unknown, (start, UNKNOWN)
-            for end in range(start + 1, min(start + LONGEST, len(text)) + 1):
+            longest = self._longest.get(text[start], 0)
+            for end in range(start + 1, min(start + longest, len(text)) + 1):
                 known = self._ids.get(text[start:end])
                 if known is not None and here + known[1] > best[end]:
                     best[end], back[end] = here + known[1], (start, known[0])
@@ -73,42 +77,52 @@ class Pieces:
                 ids.append(piece)
         return ids[::-1]
 
-    def _pieces_of(self, sentence: str) -> list[int]:
-        words = sentence.split()
-        try:
-            return list(chain.from_iterable(map(self._known.__getitem__, words)))
-        except KeyError:
-            if any(len(word) > LONGEST_WORD for word in words):
-                words = _WORD.findall(sentence)
-            return [piece for word in words for piece in self.word(word)]
+    def _spelt(self, words: list[str]) -> list[int]:
+        """The ids of words of which some were never split."""
+        short = (piece for word in words for piece in _WORD.findall(word))
+        return [piece for word in short for piece in self.word(word)]
 
-    def chunks(self, text: str, limit: int) -> Iterator[Chunk]:
+    def chunks(self, text: str, limit: int, most_new: float = inf) -> Iterator[Chunk]:
         """The text in chunks of whole sentences, each of at most `limit` pieces.
 
-        Only a sentence that is longer than that is cut.
+        Only a sentence that is longer than that is cut. Words whose split is not known yet may
+        have `most_new` characters together; raises NewWords beyond that.
         """
+        known = self._known.__getitem__
         start, end = 0, 0
         ids: list[int] = []
-        for sentence in sentences(text):
-            shown = text[slice(*sentence)]
-            whole = self._pieces_of(shown)
+        for first, last in sentences(text):
+            words = text[first:last].split()
+            if not words:
+                continue
+            try:
+                whole = [*chain.from_iterable(map(known, words))]
+            except KeyError:
+                most_new -= sum([len(word) for word in {*words}.difference(self._known)])
+                if most_new < 0:
+                    raise NewWords from None
+                whole = self._spelt(words)
             if ids and len(ids) + len(whole) > limit:
-                yield Chunk(start, end, tuple(ids))
-                start, ids = sentence[0], []
+                yield _chunk(text, start, end, ids)
+                start, ids = first, []
             if len(whole) <= limit:
                 if whole:
                     ids += whole
-                    end = sentence[0] + len(shown.rstrip())
+                    end = last
                 continue
-            for match in _WORD.finditer(text, *sentence):
-                first, last, pieces = match.start(), match.end(), self.word(match[0])
+            for match in _WORD.finditer(text, first, last):
+                begun, ended, pieces = match.start(), match.end(), self.word(match[0])
                 if ids and len(ids) + len(pieces) > limit:
-                    yield Chunk(start, end, tuple(ids))
-                    start, ids = first, []
+                    yield _chunk(text, start, end, ids)
+                    start, ids = begun, []
                 ids += pieces[:limit]
-                end = last
+                end = ended
         if ids:
-            yield Chunk(start, end, tuple(ids))
+            yield _chunk(text, start, end, ids)
+
+
+def _chunk(text: str, start: int, end: int, ids: list[int]) -> Chunk:
+    return Chunk(start, start + len(text[start:end].rstrip()), tuple(ids))
 
 
 # It begins with one set of characters, which the engine skips to, and looks at a run of marks from
@@ -121,9 +135,7 @@ _END = re.compile(
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Where sentences and lines start and end; together they cover the text."""
-    start = 0
-    for match in _END.finditer(text):
-        yield start, match.end()
-        start = match.end()
-    if start < len(text):
-        yield start, len(text)
+    ends = [match.end() for match in _END.finditer(text)]
+    if text and (not ends or ends[-1] < len(text)):
+        ends.append(len(text))
+    return zip([0, *ends], ends, strict=False)

@@ -26,7 +26,7 @@ from guardrail_detectors.injection.ciphers import (
     rot47,
 )
 from guardrail_detectors.injection.hints import REVERSED_WORDS, hints
-from guardrail_detectors.normalise import INVISIBLE, Normalised, folded, folded_char
+from guardrail_detectors.normalise import INVISIBLE, Normalised, cased_and_folded, folded_char
 from guardrail_detectors.normalise import plain as as_plain
 
 ALONE = 128  # decoded pieces of one text that are read one by one
@@ -85,8 +85,8 @@ def readings(text: str, depth: int) -> Iterator[Reading]:
 
     Raises NotRun where more than MAX_DECODED characters are encoded in it.
     """
-    plain = folded(text)
-    yield Reading(plain, cased=as_plain(text))
+    cased, plain = cased_and_folded(text)
+    yield Reading(plain, cased=cased)
     if depth == 0:
         return
     budget = Budget()
@@ -95,7 +95,7 @@ def readings(text: str, depth: int) -> Iterator[Reading]:
     for reading in _disguises(text, plain, marks):
         spaced = reading.cased or spaced
         yield reading
-    yield from _decoded(as_plain(text), depth, budget, marks)
+    yield from _decoded(cased, depth, budget, marks)
     if spaced is not None:
         yield from _decoded(spaced, depth, budget, hints(spaced.text))
 
@@ -330,28 +330,27 @@ def _decoded(
         plain = escaped and len(new) > ESCAPED * (end - start)
         pieces.append(_Piece(new, [text.span(start, end)] * len(new), unreadable or not plain))
     for piece in _few(pieces, budget):
-        flat = folded(piece.text)
+        cased, flat = cased_and_folded(piece.text)
         marks = hints(piece.text, flat.text)
-        reading = Reading(
+        read = piece.placed(cased)
+        yield Reading(
             piece.placed(flat),
             obscured=True,
             decoded=True,
             unreadable=piece.unreadable,
-            cased=piece.placed(as_plain(piece.text)),
+            cased=read,
         )
-        yield reading
         for worn in _disguises(piece.text, flat, marks):
             budget.take(len(piece.text))
-            cased = worn.cased and piece.placed(worn.cased)
             yield replace(
                 worn,
                 text=piece.placed(worn.text),
                 decoded=True,
                 unreadable=piece.unreadable,
-                cased=cased,
+                cased=worn.cased and piece.placed(worn.cased),
             )
-        if depth > 1 and reading.cased is not None:
-            yield from _decoded(reading.cased, depth - 1, budget, marks, piece.unreadable)
+        if depth > 1:
+            yield from _decoded(read, depth - 1, budget, marks, piece.unreadable)
 
 
 def _few(pieces: list[_Piece], budget: Budget) -> Iterator[_Piece]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import islice, repeat
+from math import inf
 
 from guardrail_detectors.injection.encoder import (
     LIMIT,
@@ -20,7 +19,7 @@ from guardrail_detectors.injection.encoder import (
 )
 from guardrail_detectors.injection.judge import Evidence, load_judge
 from guardrail_detectors.injection.linear import Linear, Windows, load_linear
-from guardrail_detectors.injection.pieces import Chunk, sentences
+from guardrail_detectors.injection.pieces import Chunk, NewWords, sentences
 from guardrail_detectors.injection.readings import Reading, readings
 from guardrail_detectors.injection.signals import load_signals
 from guardrail_detectors.injection.windows import passages
@@ -90,15 +89,16 @@ class Scan:
             return None
         if sum(map(text.count, _ENDS)) > QUICK_SENTENCES and _many(text):
             return None
-        pieces, linear = load_pieces(), self.linear()
         found: list[Candidate] = []
         left = QUICK_READ
         for number, reading in enumerate(readings(text, self.depth)):
-            read = (reading.cased or reading.text).text
-            left -= len(read)
-            if number == QUICK_READINGS or left < 0 or pieces.new(read) > QUICK_NEW:
+            left -= len((reading.cased or reading.text).text)
+            if number == QUICK_READINGS or left < 0:
                 return None
-            found += _chunks(reading, typed, linear)
+            try:
+                found += _chunks(reading, typed, self.linear(), QUICK_NEW)
+            except NewWords:
+                return None
         judged = _judged(found, source)
         if self._unsure(judged, typed):
             return None
@@ -137,17 +137,24 @@ def _judged(found: Iterable[Candidate], source: str) -> list[tuple[Candidate, fl
     return sorted(scored, key=lambda pair: -pair[1])
 
 
-def _twice_the_middles(windows: Windows, reading: Reading) -> NDArray[np.int64]:
-    """Of windows, in the original: there places of both texts of a reading are compared."""
+def _within(windows: Windows, reading: Reading, bounds: Sequence[Spans]) -> Iterator[list[int]]:
+    """For each stretch of the original, the windows that have their middle in it."""
     if reading.text.spans is None:
-        return windows.starts + windows.ends
-    pairs = zip(windows.starts.tolist(), windows.ends.tolist(), strict=True)
-    return np.array([sum(reading.text.span(start, end)) for start, end in pairs])
+        twice = (windows.starts + windows.ends).tolist()
+    else:
+        pairs = zip(windows.starts.tolist(), windows.ends.tolist(), strict=True)
+        twice = [sum(reading.text.span(start, end)) for start, end in pairs]
+    order = sorted(range(len(twice)), key=twice.__getitem__)
+    middles = [twice[number] for number in order]
+    for start, end in bounds:
+        yield sorted(order[bisect_left(middles, 2 * start) : bisect_right(middles, 2 * end)])
 
 
-def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Candidate]:
+def _chunks(
+    reading: Reading, typed: bool, linear_model: Linear, most_new: float = inf
+) -> Iterator[Candidate]:
     text, cased = reading.text.text, reading.cased or reading.text
-    chunks = list(load_pieces().chunks(cased.text, LIMIT))
+    chunks = list(load_pieces().chunks(cased.text, LIMIT, most_new))
     if not chunks:
         return
     found = list(passages(text, typed, obscured=reading.obscured))
@@ -156,32 +163,28 @@ def _chunks(reading: Reading, typed: bool, linear_model: Linear) -> Iterator[Can
         if not found:
             return
     windows = linear_model.windows(text, typed)
+    logits = windows.logits.tolist()
     bounds = [cased.span(chunk.start, chunk.end) for chunk in chunks]
     marks = [(reading.text.span(s, e), score) for s, e, score in found]
     whole = bounds[0] == bounds[-1]  # as where all of it was decoded from one place
-    twice = None if whole else _twice_the_middles(windows, reading)
+    every = range(len(logits))
+    near_by = repeat(every) if whole else _within(windows, reading, bounds)
     place = UNREADABLE if reading.unreadable else TYPED if typed else TOOL
-    for chunk, (start, end) in zip(chunks, bounds, strict=True):
-        inside, logits = None, windows.logits
-        if twice is not None:
-            inside = np.flatnonzero((twice >= 2 * start) & (twice <= 2 * end))
-            logits = logits[inside]
+    for chunk, (start, end), inside in zip(chunks, bounds, near_by, strict=False):
         near = [m for m in marks if whole or (m[0][0] < end and m[0][1] > start)]
         span = (start, end)
         strongest = max(near, key=lambda mark: mark[1], default=None)
-        best = int(logits.argmax()) if len(logits) else 0
-        linear = float(logits[best] if len(logits) else windows.logits.max())
+        best = max(inside or every, key=logits.__getitem__)
         if strongest is not None and strongest[1] >= 0.3:
             span = strongest[0]
-        elif len(logits) and not reading.decoded:
-            at = best if inside is None else inside[best]
-            span = reading.text.span(int(windows.starts[at]), int(windows.ends[at]))
+        elif inside and not reading.decoded:
+            span = reading.text.span(int(windows.starts[best]), int(windows.ends[best]))
         yield Candidate(
             chunk,
             span,
             place,
             Evidence(
-                max(-MOST, min(MOST, linear)),
+                max(-MOST, min(MOST, logits[best])),
                 strongest[1] if strongest else 0.0,
                 reading.obscured,
             ),
