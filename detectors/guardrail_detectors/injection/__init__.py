@@ -56,7 +56,7 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
 
     spec = Spec(
         name="injection",
-        version="6",
+        version="7",
         labels=("injection",),
         floor=FLOOR,
         threshold=0.5,

@@ -24,6 +24,7 @@ from guardrail_detectors.injection.pieces import Chunk, sentences
 from guardrail_detectors.injection.readings import Reading, readings
 from guardrail_detectors.injection.signals import load_signals
 from guardrail_detectors.injection.windows import passages
+from guardrail_detectors.injection.wraps import unwrapped
 from guardrail_detectors.normalise import utf8
 
 FEW = 4  # chunks; the highest of many reaches any score by chance
@@ -93,7 +94,7 @@ class Scan:
         pieces, linear = load_pieces(), self.linear()
         found: list[Candidate] = []
         left = QUICK_READ
-        for number, reading in enumerate(readings(text, self.depth)):
+        for number, reading in enumerate(readings(unwrapped(text), self.depth)):
             read = (reading.cased or reading.text).text
             left -= len(read)
             if number == QUICK_READINGS or left < 0 or pieces.new(read) > QUICK_NEW:
@@ -106,7 +107,7 @@ class Scan:
 
     def candidates(self, text: str, typed: bool) -> Iterator[Candidate]:
         """The chunks of all readings, with the evidence of patterns and the linear model."""
-        for reading in readings(text, self.depth):
+        for reading in readings(unwrapped(text), self.depth):
             yield from _chunks(reading, typed, self.linear())
 
     def _unsure(self, found: list[tuple[Candidate, float]], typed: bool) -> list[Candidate]:
