@@ -113,8 +113,11 @@ def _inserted(rng: random.Random) -> Row:
     return _with_order(rng, *_document(rng), "own/inserted")
 
 
-def _with_order(rng: random.Random, text: str, lang: str, group: str) -> Row:
-    """A document with an instruction to the one who reads it for somebody."""
+def _with_order(
+    rng: random.Random, text: str, lang: str, group: str, *, marked: bool = False
+) -> Row:
+    """A document with an instruction to the one who reads it for somebody, which says so where
+    it is `marked`."""
     grammar = _grammar()
     if lang != "en" and rng.random() < 0.7:
         order = _foreign_order(rng, lang)
@@ -126,7 +129,8 @@ def _with_order(rng: random.Random, text: str, lang: str, group: str) -> Row:
         if rng.random() < 0.5:
             order = f"{grammar.one(f'{other}.over', rng)} {order}"
     else:
-        order = grammar.one("x_plain" if rng.random() < 0.35 else "wrap", rng)
+        section = "wrap_mark" if marked else "x_plain" if rng.random() < 0.35 else "wrap"
+        order = grammar.one(section, rng)
     order = _case(rng, order)
     place = rng.choice(_places(text))
     if rng.random() < 0.35:
@@ -201,6 +205,15 @@ def _shown(rng: random.Random, attacks: float = 0.4) -> Row:
     if rng.random() < attacks:
         return _with_order(rng, text, "en", SHOWN)
     return _as_read(rng, Row(text, False, TOOL, "document", SHOWN))
+
+
+def _instructive(rng: random.Random) -> Row:
+    """What is full of tasks that are no attack: exercises, prompts in figures, screens of
+    assistants. Only what is marked as an instruction is one there."""
+    text, group = _grammar().one("instructive", rng), "own/instructive"
+    if rng.random() < 0.2:
+        return _with_order(rng, text, "en", group, marked=True)
+    return _as_read(rng, Row(text, False, TOOL, "document", group))
 
 
 @cache
@@ -334,6 +347,7 @@ _MAKERS: list[tuple[Callable[[random.Random], Row], float]] = [
     (_inserted, 24),
     (_clean, 16),
     (_held, 26),
+    (_instructive, 14),
     (_article, 3),
     (_asked, 2),
     (_bare, 4),
