@@ -56,11 +56,11 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
 
     spec = Spec(
         name="injection",
-        version="7",
+        version="8",
         labels=("injection",),
         floor=FLOOR,
         threshold=0.5,
-        model="patterns 2, linear 5" + (", encoders 5" if encoder else ""),
+        model="patterns 3, linear 5" + (", encoders 5" if encoder else ""),
     )
     return Detector(spec, run, lambda: _scan(followed, encoder).load(), quick)
 

@@ -19,11 +19,13 @@ from guardrail_detectors.injection.encoder import (
 )
 from guardrail_detectors.injection.judge import Evidence, load_judge
 from guardrail_detectors.injection.linear import Linear, Windows, load_linear
+from guardrail_detectors.injection.misread import set_right
 from guardrail_detectors.injection.pieces import Chunk, NewWords, sentences
 from guardrail_detectors.injection.readings import Reading, readings
 from guardrail_detectors.injection.signals import load_signals
 from guardrail_detectors.injection.windows import passages
-from guardrail_detectors.normalise import utf8
+from guardrail_detectors.injection.wraps import unwrapped
+from guardrail_detectors.normalise import folded, utf8
 
 FEW = 4  # chunks; the highest of many reaches any score by chance
 # What is read at once: 2 ms of work, and most of what people type.
@@ -75,7 +77,7 @@ class Scan:
     def __call__(self, text: str, source: str) -> list[tuple[Spans, float]]:
         """Spans of the text with their scores; `source` is typed, tool or image."""
         judge, typed = load_judge(), source == "typed"
-        found = _judged(self.candidates(text, typed), source)
+        found = _judged(self.candidates(text, source), source)
         if unsure := self._unsure(found, typed):
             read = self.read(unsure)
             scored = [(c, judge.score(c.evidence, source)) for c in read]
@@ -91,7 +93,7 @@ class Scan:
             return None
         found: list[Candidate] = []
         left = QUICK_READ
-        for number, reading in enumerate(readings(text, self.depth)):
+        for number, reading in enumerate(readings(unwrapped(text), self.depth)):
             left -= len((reading.cased or reading.text).text)
             if number == QUICK_READINGS or left < 0:
                 return None
@@ -104,10 +106,13 @@ class Scan:
             return None
         return [(candidate.span, score) for candidate, score in judged]
 
-    def candidates(self, text: str, typed: bool) -> Iterator[Candidate]:
+    def candidates(self, text: str, source: str) -> Iterator[Candidate]:
         """The chunks of all readings, with the evidence of patterns and the linear model."""
+        text, linear = unwrapped(text), self.linear()
         for reading in readings(text, self.depth):
-            yield from _chunks(reading, typed, self.linear())
+            yield from _chunks(reading, source == TYPED, linear)
+        if self.depth and source == "image" and (meant := set_right(folded(text))) is not None:
+            yield from _chunks(Reading(meant, guessed=True), False, linear)
 
     def _unsure(self, found: list[tuple[Candidate, float]], typed: bool) -> list[Candidate]:
         """The chunks that the encoder reads, of all by their scores."""

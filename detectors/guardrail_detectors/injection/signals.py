@@ -255,6 +255,9 @@ SIGNALS: tuple[Signal, ...] = (
             r"[^.!?\n]{0,60}(?:in|of|from|on)\s*(?:this|the)\s*(?:image|picture|photo|page|document|screenshot|text|e-?mail)",
             r"\b(?:do\s*not|don'?t|never)\s*(?:mention|describe|acknowledge|discuss|talk\s*about|refer\s*to)[^!?\n]{0,90}\binstead\b",
             r"\binstead\s*,\s*(?:say|mention|print|describe|answer|reply|respond|tell|claim|output|reveal)",
+            r"\b(?:ignore|disregard|forget)\s*(?:about\s*)?(?:the|this|that|what\s*the|any)?\s*"
+            r"(?:user(?:'?s)?|question|query|picture|image|photo)s?\b[^.!?\n]{0,60}"
+            r"\b(?:instead|and\s*(?:just\s*|only\s*)?(?:say|describe|tell|reply|respond|answer|print|claim))\b",
             rf"\b{_ASSISTANT}\s*(?:reading|viewing|seeing|scanning|looking\s*at|analy[sz]ing)\s*(?:this|the)",
             r"\bsay\s*nothing\s*(?:about|of)\s*(?:this|the)\b",
             r"\b(?:print|mention|reveal|output|say|tell|display)\s*(?:out\s*)?(?:me\s*)?the\s*"

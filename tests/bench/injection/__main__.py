@@ -211,7 +211,7 @@ def look(run: Run, linear: Linear, reader: shipped.Encoder) -> list[weigh.Seen]:
         rows = [row for row in _readable(run.data) if held(row.group)]
         own = [row for row in _readable(generated(2_500, 99)) if not row.attack]
         for row in [*rows, *own, *shown(1_500, 98)]:
-            candidates = list(scan.candidates(row.text, row.channel == TYPED))
+            candidates = list(scan.candidates(row.text, row.channel))
             candidates.sort(key=lambda c: -c.evidence.linear)
             read = scan.read(candidates[:MOST_READ])
             if read:

@@ -47,7 +47,7 @@ def sure() -> float:
     judge, scan = load_judge(), Scan(3)
     rows = [row for row in generated(1_500, 7) if not row.attack and row.channel == TYPED]
     scores = [
-        max((judge.score(c.evidence, TYPED) for c in scan.candidates(row.text, True)), default=0.0)
+        max((judge.score(c.evidence, TYPED) for c in scan.candidates(row.text, TYPED)), default=0.0)
         for row in rows
     ]
     return sum(score < judge.sure[0] for score in scores) / len(scores)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from guardrail_detectors.injection.grams import BITS, code_points, grams
 from guardrail_detectors.injection.linear import Linear, spans
+from guardrail_detectors.injection.wraps import unwrapped
 from guardrail_detectors.normalise import folded
 from tests.bench.injection.rows import TYPED, Row
 
@@ -43,7 +44,7 @@ def bags(rows: Sequence[Row], seed: int) -> Bags:
     """Windows to learn from: all of a short text, some of a long one."""
     rng, found = random.Random(seed), Bags()
     for row in rows:
-        plain = folded(row.text)
+        plain = folded(unwrapped(row.text))
         text = plain.text[:8000]
         if not text.strip() or not row.weight:
             continue

@@ -113,20 +113,24 @@ def _inserted(rng: random.Random) -> Row:
     return _with_order(rng, *_document(rng), "own/inserted")
 
 
-def _with_order(rng: random.Random, text: str, lang: str, group: str) -> Row:
-    """A document with an instruction to the one who reads it for somebody."""
+def _with_order(
+    rng: random.Random, text: str, lang: str, group: str, *, marked: bool = False
+) -> Row:
+    """A document with an instruction to the one who reads it for somebody, which says so where
+    it is `marked`."""
     grammar = _grammar()
     if lang != "en" and rng.random() < 0.7:
-        order = grammar.one(f"{lang}.goal", rng)
+        order = _foreign_order(rng, lang)
         if rng.random() < 0.4:
             order = f"{grammar.one(f'{lang}.over', rng)} {order}"
     elif rng.random() < 0.12:
         other = rng.choice(grammar.languages())
-        order, lang = grammar.one(f"{other}.goal", rng), other
+        order, lang = _foreign_order(rng, other), other
         if rng.random() < 0.5:
             order = f"{grammar.one(f'{other}.over', rng)} {order}"
     else:
-        order = grammar.one("x_plain" if rng.random() < 0.35 else "wrap", rng)
+        section = "wrap_mark" if marked else "x_plain" if rng.random() < 0.35 else "wrap"
+        order = grammar.one(section, rng)
     order = _case(rng, order)
     place = rng.choice(_places(text))
     if rng.random() < 0.35:
@@ -137,6 +141,14 @@ def _with_order(rng: random.Random, text: str, lang: str, group: str) -> Row:
     start = place + len(before)
     row = Row(whole, True, TOOL, "indirect", group, lang, (start, start + len(order)))
     return _as_read(rng, row)
+
+
+def _foreign_order(rng: random.Random, lang: str) -> str:
+    """An instruction in a language: an attack's, or a plain task where it has some."""
+    grammar = _grammar()
+    task = f"{lang}.task"
+    plain = task in grammar.sections and rng.random() < 0.4
+    return grammar.one(task if plain else f"{lang}.goal", rng)
 
 
 _MISREAD = str.maketrans("lOSI", "1051")
@@ -195,6 +207,15 @@ def _shown(rng: random.Random, attacks: float = 0.4) -> Row:
     return _as_read(rng, Row(text, False, TOOL, "document", SHOWN))
 
 
+def _instructive(rng: random.Random) -> Row:
+    """What is full of tasks that are no attack: exercises, prompts in figures, screens of
+    assistants. Only what is marked as an instruction is one there."""
+    text, group = _grammar().one("instructive", rng), "own/instructive"
+    if rng.random() < 0.2:
+        return _with_order(rng, text, "en", group, marked=True)
+    return _as_read(rng, Row(text, False, TOOL, "document", group))
+
+
 @cache
 def _sentences() -> list[tuple[str, str]]:
     """The example sentences that spaCy (MIT) carries for its languages."""
@@ -249,7 +270,7 @@ def _held(rng: random.Random) -> Row:
     filler, lang = grammar.one("x_order" if attack else "clean_order", rng), "en"
     if rng.random() < 0.15:
         lang = rng.choice(grammar.languages())
-        filler = grammar.one(f"{lang}.goal" if attack else f"{lang}.doc", rng)
+        filler = _foreign_order(rng, lang) if attack else grammar.one(f"{lang}.doc", rng)
     filler = _case(rng, filler)
     before, _, after = grammar.one("holder", rng).partition(_HERE)
     kind, span = (
@@ -326,6 +347,7 @@ _MAKERS: list[tuple[Callable[[random.Random], Row], float]] = [
     (_inserted, 24),
     (_clean, 16),
     (_held, 26),
+    (_instructive, 14),
     (_article, 3),
     (_asked, 2),
     (_bare, 4),
@@ -375,7 +397,7 @@ def planted(rows: list[Row], count: int, seed: int) -> list[Row]:
         else:
             order = grammar.one("x_plain" if chance < 0.5 else "wrap", rng)
         if row.lang in grammar.languages() and rng.random() < 0.6:
-            order = grammar.one(f"{row.lang}.goal", rng)
+            order = _foreign_order(rng, row.lang)
         order = _case(rng, order)
         text = row.text[:1500]
         place = rng.choice([*_places(text), len(text)])
