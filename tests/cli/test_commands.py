@@ -80,7 +80,7 @@ def test_explain_says_why_and_draws_the_boxes(folder: Path) -> None:
     assert done.exit_code == 0, done.output
     assert re.search(r"injection \(.*default.yaml:\d+\) ended as hit: block\n", done.output)
     assert "found by injection" in done.output
-    assert f"1 boxes drawn: {folder / 'invoice.explained.png'}\n" in done.output
+    assert f"2 boxes drawn: {folder / 'invoice.explained.png'}\n" in done.output
     assert (folder / "invoice.explained.png").exists()
     other = guardrail("explain", record[0], "--image", folder / "receipt.png")
     assert other.exit_code == 2
