@@ -60,7 +60,7 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
         labels=("injection",),
         floor=FLOOR,
         threshold=0.5,
-        model="patterns 3, linear 5" + (", encoders 5" if encoder else ""),
+        model="patterns 3, linear 6" + (", encoders 6" if encoder else ""),
     )
     return Detector(spec, run, lambda: _scan(followed, encoder).load(), quick)
 
