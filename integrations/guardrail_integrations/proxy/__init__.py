@@ -8,7 +8,8 @@ request_state.py  what is known of a request, from here until it is told of
 capacity.py       what is under way and held in memory; request_body.py: bodies within it
 guarded.py        one guarded call: its surface, its flow, its upstream
   surfaces/       one file for each API: read a body, write changes back, blocks, streams
-  surface.py      what a surface is; extraction.py, json_body.py, deltas.py read and write for it
+  surface.py      what a surface is; extraction.py, deltas.py read and write for it
+  json_body.py    a body, read once; json_splice.py: what changes in it
   attachments.py  what a call only names: fetch.py (addresses.py), file_ids.py, pictures.py
   streaming.py    a streamed answer on its way, event by event (sse.py)
 upstream.py       Requests to an upstream, and Responses from it

@@ -20,7 +20,7 @@ from guardrail_integrations.proxy.extraction import (
     media_type,
 )
 from guardrail_integrations.proxy.interfaces import Fetcher, FetchError
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.proxy_rules import ADDRESSES, FILE_IDS, note_of
 from guardrail_integrations.proxy.refusals import Refused, refused
 

@@ -8,7 +8,7 @@ from typing import Any
 from guardrail import ContentError
 from guardrail_integrations.proxy.extraction import Unscreenable, data_url, encoded, media_type
 from guardrail_integrations.proxy.interfaces import UpstreamError
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.pictures import decoded
 
 Piece = tuple[str, Path, str]  # what it continues, where it stands, and what it says

@@ -13,7 +13,8 @@ import pybase64
 from guardrail import ContentError, Image, Limits, Text, Usage
 from guardrail.hosting import LONGEST_FIELD, Part, Role, name_of, of_pictures
 from guardrail_integrations.proxy.interfaces import Buffer
-from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.pictures import Pictures, decoded
 
 MAX_DEPTH = 100

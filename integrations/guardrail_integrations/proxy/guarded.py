@@ -41,7 +41,8 @@ from guardrail_integrations.proxy.headers import (
     without,
 )
 from guardrail_integrations.proxy.interfaces import Buffer, Headers, Request, Response
-from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
+from guardrail_integrations.proxy.json_body import BadJson, read_json
+from guardrail_integrations.proxy.json_splice import Path, with_field
 from guardrail_integrations.proxy.proxy_rules import Note, blocked, with_notes
 from guardrail_integrations.proxy.refusals import (
     Refused,

@@ -8,7 +8,8 @@ from guardrail import Content, ContentError, Limits, Usage
 from guardrail.hosting import Reply, Role
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.extraction import Found
-from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path, read_json
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.surface import Surface
 

@@ -9,7 +9,7 @@ from typing import Any
 from guardrail.hosting import Delta, Role
 from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.extraction import Found, Unscreenable, encoded
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from guardrail_integrations.proxy.extraction import Found
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces.chat import CONTROL, ChatStream, answer
 

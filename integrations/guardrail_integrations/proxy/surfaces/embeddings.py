@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from guardrail_integrations.proxy.extraction import Found
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces import chat
 from guardrail_integrations.proxy.surfaces.completions import texts_or_tokens

@@ -14,7 +14,7 @@ from guardrail_integrations.proxy.extraction import (
     encoded,
     media_type,
 )
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,

@@ -8,7 +8,7 @@ from typing import Any
 from guardrail.hosting import Delta, Role, name_of
 from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, encoded
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
