@@ -9,8 +9,9 @@ capacity.py       what is under way and held in memory; request_body.py: bodies 
 guarded.py        one guarded call: its surface, its flow, its upstream
   surfaces/       one file for each API: read a body, write changes back, blocks, streams
   surface.py      what a surface is; extraction.py, deltas.py read and write for it
-  json_body.py    a body, read once; json_splice.py: what changes in it
-  attachments.py  what a call only names: fetch.py (addresses.py), file_ids.py, pictures.py
+  json_body.py    a body, read once; json_splice.py: what changes in it; data_urls.py
+  files.py        what a call only names, and its files; pictures.py: pictures known again
+  attachments.py  gets and reads them: fetch.py (addresses.py), file_ids.py
   streaming.py    a streamed answer on its way, event by event (sse.py)
 upstream.py       Requests to an upstream, and Responses from it
   upstream_connection.py: one connection; upstream_answer.py: an answer as far as it has come

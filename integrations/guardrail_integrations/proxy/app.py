@@ -13,7 +13,7 @@ from guardrail_integrations.proxy.attachments import prepare
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.capacity import Capacity
 from guardrail_integrations.proxy.exchange import Exchange
-from guardrail_integrations.proxy.extraction import Found
+from guardrail_integrations.proxy.extraction import Extraction
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.guarded import GuardedCall
 from guardrail_integrations.proxy.interfaces import (
@@ -135,7 +135,7 @@ class Proxy:
         raw = await whole_body(exchange, self.capacity)
         state.surface = surface
         state.route = self._route(exchange.path, None)
-        found = Found(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
+        found = Extraction(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
         found.stream = b"stream=true" in exchange.query.lower()
         context = self.context(exchange, None)
         await GuardedCall(self, rules, state, found, raw, context, surface).run()
@@ -159,7 +159,7 @@ class Proxy:
             body, compressed = read_object(
                 exchange, self.capacity, raw, surface.marker, self.pictures
             )
-            found = Found(body, rules.guard.policy.limits, self.pictures)
+            found = Extraction(body, rules.guard.policy.limits, self.pictures)
             found.settings(body.root)
             surface.read(body.root, found)
         except BadJson as error:

@@ -30,8 +30,10 @@ from guardrail.hosting import (
 )
 from guardrail_integrations.proxy.attachments import Prepared, weighed
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
-from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, media_type
+from guardrail_integrations.proxy.data_urls import media_type
+from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
 from guardrail_integrations.proxy.file_ids import uploaded
+from guardrail_integrations.proxy.files import Remote
 from guardrail_integrations.proxy.forward import pass_back, target_of, upstream_headers
 from guardrail_integrations.proxy.headers import (
     end_to_end,
@@ -76,7 +78,7 @@ class GuardedCall(AsyncCaller):
         proxy: Proxy,
         rules: Rules,
         state: RequestState,
-        found: Found,
+        found: Extraction,
         compressed: bytes,
         context: Context,
         surface: Surface,
@@ -92,7 +94,7 @@ class GuardedCall(AsyncCaller):
         self.outcome: Outcome | None = None
         self.response: Response | None = None
         self.answer: bytes | None = None  # the body of an answer that came at once
-        self.answered: Found | None = None
+        self.answered: Extraction | None = None
         self.streaming: Streaming | None = None
         self.context = context
         self._holds = self.exchange.held  # bytes of the request alone
@@ -293,7 +295,7 @@ class GuardedCall(AsyncCaller):
             if plain is not raw:
                 self.proxy.capacity.hold(self.exchange, len(plain))
             body = read_json(plain)
-            found = Found(body, self.rules.guard.policy.limits, self.found.seen)
+            found = Extraction(body, self.rules.guard.policy.limits, self.found.seen)
             self.answered = found
             identity = None
             if isinstance(body.root, dict):
@@ -376,7 +378,7 @@ def verdict_headers(results: list[RuleResult], ended: Ended | None) -> Headers:
     return headers
 
 
-def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
+def _changes(found: Extraction, changed: Mapping[str, Part]) -> dict[Path, Any]:
     changes: dict[Path, Any] = {}
     files = {id(file): file for name, file in found.files.items() if name in changed}
     for file in files.values():

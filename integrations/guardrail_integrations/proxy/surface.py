@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from guardrail.hosting import Delta, Usage
-from guardrail_integrations.proxy.extraction import Found, Unscreenable
+from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Surface:
 
     name: str
     path: str
-    read: Callable[[Any, Found], None]
-    answer: Callable[[Any, Found], None]
+    read: Callable[[Any, Extraction], None]
+    answer: Callable[[Any, Extraction], None]
     error: Callable[[Refusal], bytes]
     stream: Callable[[], Stream]
     marker: bytes = b";base64,"
