@@ -2,7 +2,8 @@
 
 How a call goes through it:
 
-http_server.py    bytes from clients to Exchanges (exchange.py), and answers back to bytes
+listener.py       clients' connections; http_server.py: one of them, its bytes to Exchanges
+                  (exchange.py) and answers back to bytes; request_head.py: what heads may be
 app.py            which path is what: a surface, our own endpoints.py, anything else (forward.py)
 request_state.py  what is known of a request, from here until it is told of
 capacity.py       what is under way and held in memory; request_body.py: bodies within it
@@ -20,7 +21,8 @@ backlog.py        what is told of calls behind them: metrics.py, tracing.py, rep
 
 serve.py          a proxy that listens; worker.py: a process of it, with signals and reloads
 supervisor.py     `guardrail serve`: one worker or several, as options.py says; access_log.py
-settings.py       how it is set up; configuration.py: from a file; readiness.py: whether it works
+settings.py       how it is set up (timeouts.py); configuration.py: from a file
+readiness.py      whether its checks work
 """
 
 from guardrail_integrations.proxy.serve import Server, bound, serving
