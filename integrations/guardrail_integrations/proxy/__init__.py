@@ -6,7 +6,8 @@ listener.py       clients' connections; http_server.py: one of them, its bytes t
                   (exchange.py) and answers back to bytes; request_head.py: what heads may be
 app.py            which path is what: a surface, our own endpoints.py, anything else (forward.py)
 request_state.py  what is known of a request, from here until it is told of
-capacity.py       what is under way and held in memory; request_body.py: bodies within it
+capacity.py       what is under way and held in memory; request_body.py, answer_body.py: bodies
+                  within it, unpacked (compression.py) and read
 guarded.py        one guarded call: its surface, its flow, its upstream
   surfaces/       one file for each API: read a body, write changes back, blocks, streams
   surface.py      what a surface is; extraction.py, deltas.py read and write for it

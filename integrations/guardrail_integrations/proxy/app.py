@@ -147,10 +147,7 @@ class Proxy:
             exchange, self.settings.targets[name], self.settings.max_body * 16
         )
         response = await self.upstreams[name].send(request)
-        try:
-            await pass_back(exchange, response, [])
-        finally:
-            response.close()
+        await pass_back(exchange, response, [])
 
     async def _guarded(self, state: RequestState, surface: Surface) -> None:
         rules, exchange = self.rules, state.exchange
@@ -203,10 +200,7 @@ class Proxy:
         state.code = "malformed_passed"
         state.refusal = named(replace(refusal, status=200, code="malformed_passed"))
         response = await self.upstreams[name].send(request)
-        try:
-            await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
-        finally:
-            response.close()
+        await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
 
     def _find_route(self, path: str, model: str | None) -> str:
         for route in self.settings.routes:

@@ -33,7 +33,7 @@ from guardrail_integrations.proxy.json_body import BadJson, read_json
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
 from guardrail_integrations.proxy.proxy_rules import Note, with_notes
 from guardrail_integrations.proxy.refusals import Refused, refused, sentence, unavailable
-from guardrail_integrations.proxy.request_body import unpacked, whole_body
+from guardrail_integrations.proxy.request_body import plain_body, whole_body
 from guardrail_integrations.proxy.surfaces import chat
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ async def _body(
 
 def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M, Extraction]:
     try:
-        body = read_json(unpacked(exchange, proxy.capacity, raw))
+        body = read_json(plain_body(exchange, proxy.capacity, raw))
         read = model.model_validate(body.root)
     except Unreadable as error:
         raise refused(415, "unsupported_encoding", sentence(error)) from None

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
-from guardrail import Image, Limits, Text, Usage
-from guardrail.hosting import LONGEST_FIELD, Part, Role, name_of
+from guardrail import Content, Image, Limits, Text, Usage
+from guardrail.hosting import LONGEST_FIELD, Part, Reply, Role, name_of
 from guardrail_integrations.proxy.data_urls import (
     data_url,
     decoded,
     encoded,
+    media_type,
     read_prefix,
     split_data_url,
 )
@@ -21,6 +22,7 @@ from guardrail_integrations.proxy.interfaces import Buffer
 from guardrail_integrations.proxy.json_body import BadJson, JsonBody
 from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.pictures import Pictures
+from guardrail_integrations.proxy.refusals import refused
 
 MAX_DEPTH = 100
 _NO_USAGE = Usage()
@@ -260,3 +262,34 @@ class Extraction:
         self.parameters = {
             key: value for key, value in root.items() if isinstance(value, (bool, int, float))
         }
+
+    def identify(self, root: Mapping[str, Any]) -> None:
+        """The model that has answered, and the id of its answer."""
+        model, identity = root.get("model"), root.get("id")
+        self.model = model if isinstance(model, str) else None
+        self.response_id = identity if isinstance(identity, str) else None
+
+    def reply(self, content: Content) -> Reply:
+        """An answer of this content, with what it tells of itself."""
+        return Reply(content, self.usage, self.finish_reason, self.model, self.response_id)
+
+    def changes(self, changed: Mapping[str, Part]) -> dict[Path, Any]:
+        """What is written where for parts that changed. Raises Refused where that cannot be."""
+        changes: dict[Path, Any] = {}
+        files = {id(file): file for name, file in self.files.items() if name in changed}
+        for file in files.values():
+            changes.update(file.changed(changed))
+        for name, part in changed.items():
+            if name in self.files:
+                continue
+            if name not in self.paths and name not in self.pictures:
+                message = f"{name}: the policy asks for a change that cannot be made there."
+                raise refused(400, "policy_violation", message, name)
+            if isinstance(part, Text):
+                changes[self.paths[name]] = part.text
+            elif isinstance(part, Image):
+                changes.update(self.pictures[name](part.data, media_type(part.data)))
+        for place, repeats in self.shadows:
+            if any(path[: len(place)] == place for path in changes):
+                changes[repeats] = None
+        return changes

@@ -70,17 +70,11 @@ def told_by(raw: bytes, encoding: bytes, surface: Surface, limit: int) -> Reply:
         root = told.body.root
         if not isinstance(root, dict):
             return Reply()
+        told.identify(root)
         surface.answer(root, told)
     except (BadJson, Unreadable, ContentError):
         return Reply()
-    model, identity = root.get("model"), root.get("id")
-    return Reply(
-        _NO_CONTENT,
-        told.usage,
-        told.finish_reason,
-        model if isinstance(model, str) else None,
-        identity if isinstance(identity, str) else None,
-    )
+    return told.reply(_NO_CONTENT)
 
 
 class Told(Extraction):
