@@ -80,19 +80,6 @@ def _end_of_png(data: bytes) -> int:
     return 0
 
 
-def without_texts(data: bytes) -> bytes:
-    """A PNG without its texts and its colour profile; anything else as it is."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return data
-    kept, at = [data[:8]], 8
-    while at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] not in _TEXTS:
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept)
-
-
 def _end_of_gif(data: bytes) -> tuple[int, int | None]:
     """GIF89a, appendix B: blocks up to the trailer, each a chain of sub-blocks."""
     frames, at = 0, 13
@@ -116,3 +103,16 @@ def _end_of_gif(data: bytes) -> tuple[int, int | None]:
         if frames > MAX_FILE_FRAMES:
             break
     return 0, frames or None
+
+
+def without_texts(data: bytes) -> bytes:
+    """A PNG without its texts and its colour profile; anything else as it is."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return data
+    kept, at = [data[:8]], 8
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] not in _TEXTS:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
