@@ -11,7 +11,7 @@ guard.py, calls.py    in: a guarded function, or content to be screened
 reading/              arguments and answers -> content.py
 flow/                 screened, asked, checked: the order of it in flow/order.py
   detector.py         what a check is; registry.py finds them by name
-  image.py, pdf/      pictures and files, opened safely
+  image.py, pdf/      pictures and files, opened safely; image_bytes.py
 policy/               what follows from what is found -> verdict.py
 edit.py, harden.py    what is changed before it goes on; reencode.py, jsontext.py
 structure/            typed answers

@@ -21,6 +21,7 @@ from guardrail.detector import Stage
 from guardrail.flow.drivers import OPENED, AsyncCaller, aplay
 from guardrail.flow.fast_path import begin
 from guardrail.flow.order import Outcome, screened_only
+from guardrail.flow.pools import shared_pools
 from guardrail.flow.recorder import Recorder
 from guardrail.flow.steps import Ended, Release, Told
 from guardrail.flow.stream import Delta
@@ -66,4 +67,5 @@ __all__ = [
     "read_pdf",
     "record_id",
     "screened_only",
+    "shared_pools",
 ]

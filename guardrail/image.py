@@ -6,7 +6,6 @@ the memory it guards is spent. Whatever is wrong with a picture ends as a Pictur
 
 from __future__ import annotations
 
-import re
 import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Image, Limits
 from guardrail.errors import PictureError
+from guardrail.image_bytes import MAX_FILE_FRAMES, end_of, what_else, without_texts
 from guardrail.verdict import Area
 
 if TYPE_CHECKING:
@@ -26,17 +26,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 ANIMATION_BUDGET = 20  # an animation may hold this many times limits.max_image_mpx in all
-MAX_FILE_FRAMES = 10_000
 VISUAL_PATCH = 28  # pixels a side of one visual token: Qwen2-VL, arXiv 2409.12191, section 2.1
-
-_OTHER_KINDS = (
-    (b"%PDF", "a PDF"),
-    (b"\x00\x00\x00\x14ftypqt", "a video"),
-    (b"\x1aE\xdf\xa3", "a video"),
-    (b"PK\x03\x04", "an archive"),
-    (b"ID3", "audio"),
-    (b"OggS", "audio or video"),
-)
 
 
 class Picture:
@@ -50,7 +40,7 @@ class Picture:
                 self._read()
             except ValueError:
                 # Pillow refuses texts that unpack too far, and the picture needs none of them.
-                self._data = _without_texts(data)
+                self._data = without_texts(data)
                 if len(self._data) == len(data):
                     raise
                 self._read()
@@ -62,7 +52,7 @@ class Picture:
         _check_pixels(width, height, self._part, self._limits)
         self.format: str = self._file.format or ""
         self.mode: str = self._file.mode
-        end, counted = _end_of(self._data, self.format)
+        end, counted = end_of(self._data, self.format)
         self.trailing_bytes = max(0, len(self._data) - end) if end else 0
         self.frames: int = self._count_frames(counted)
         self._first = self._decode(0)
@@ -231,7 +221,7 @@ def _open(data: bytes, part: str) -> ImageFile:
     try:
         return Pillow.open(BytesIO(data), formats=[name for name in FORMATS if _can_open(name)])
     except UnidentifiedImageError:
-        raise PictureError(part, *_what_else(data)) from None
+        raise PictureError(part, *what_else(data)) from None
 
 
 def _can_open(name: str) -> bool:
@@ -239,28 +229,6 @@ def _can_open(name: str) -> bool:
 
     Pillow.init()
     return name in Pillow.OPEN
-
-
-def _what_else(data: bytes) -> tuple[str, str]:
-    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if b"<svg" in start:
-        return "unsupported", "an SVG drawing, which can hold scripts: send it as PNG"
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "not_a_picture", "a web page or XML, not a picture"
-    for magic, kind in _OTHER_KINDS:
-        if data.startswith(magic):
-            return "not_a_picture", f"{kind}, not a picture"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
-        return "damaged", "its header is damaged or cut off"
-    if data[4:8] == b"ftyp":
-        return "unsupported", f"a video, or a picture in a format not read here ({_NAMES})"
-    known = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
-    if data.startswith(known):
-        return "damaged", "its header is damaged or cut off"
-    return "not_a_picture", f"no picture of a known format ({_NAMES})"
-
-
-_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF"
 
 
 @contextmanager
@@ -320,88 +288,3 @@ def _deep_grey(picture: Pillow.Image) -> Pillow.Image:
         top = 1.0 if values.max(initial=0.0) <= 1.0 else 255.0
     grey = np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
     return Pillow.fromarray(grey).convert("RGB")
-
-
-def _end_of(data: bytes, kind: str) -> tuple[int, int | None]:
-    """Where the picture's data ends (0 if the format does not say), and its frames if counted."""
-    if kind == "GIF":
-        return _end_of_gif(data)
-    if kind in ("JPEG", "MPO"):
-        return _end_of_jpeg(data), None
-    if kind == "PNG":
-        return _end_of_png(data), None
-    if kind == "WEBP":
-        return 8 + int.from_bytes(data[4:8], "little"), None
-    if kind == "BMP":
-        return int.from_bytes(data[2:6], "little"), None
-    return 0, None
-
-
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-
-
-def _end_of_jpeg(data: bytes) -> int:
-    at = 2
-    while at + 4 <= len(data):
-        found = _JPEG_MARKER.search(data, at)
-        if found is None:
-            return 0
-        marker = data[found.start() + 1]
-        if marker == 0xD9:
-            return found.end()
-        at = found.end()
-        if marker != 0x01:
-            at += int.from_bytes(data[at : at + 2], "big")
-    return 0
-
-
-def _end_of_png(data: bytes) -> int:
-    at = 8
-    while at + 12 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
-        at += 12 + length
-        if kind == b"IEND":
-            return at
-    return 0
-
-
-_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-
-
-def _without_texts(data: bytes) -> bytes:
-    """A PNG without its texts and its colour profile; anything else as it is."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return data
-    kept, at = [data[:8]], 8
-    while at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] not in _TEXTS:
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept)
-
-
-def _end_of_gif(data: bytes) -> tuple[int, int | None]:
-    """GIF89a, appendix B: blocks up to the trailer, each a chain of sub-blocks."""
-    frames, at = 0, 13
-    if len(data) > 10 and data[10] & 0x80:
-        at += 3 * 2 ** ((data[10] & 7) + 1)
-    while at < len(data):
-        block = data[at]
-        if block == 0x3B:
-            return at + 1, frames
-        if block == 0x2C and at + 9 < len(data):
-            frames += 1
-            table = data[at + 9]
-            at += 10 + (3 * 2 ** ((table & 7) + 1) if table & 0x80 else 0) + 1
-        elif block == 0x21:
-            at += 2
-        else:
-            break
-        while at < len(data) and data[at]:
-            at += data[at] + 1
-        at += 1
-        if frames > MAX_FILE_FRAMES:
-            break
-    return 0, frames or None

@@ -130,7 +130,7 @@ def show(name: str) -> None:
 @policy.command()
 def schema() -> None:
     """Print the JSON Schema of policy files, for editors."""
-    from guardrail.policy.load import policy_schema
+    from guardrail.policy.schema import policy_schema
 
     click.echo(json.dumps(policy_schema(), indent=2))
 

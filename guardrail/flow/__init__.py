@@ -4,6 +4,7 @@ order.py          the order of a call, read from top to bottom; pure
 steps.py          what a flow asks of its driver: run these checks, ask the model, emit the record
 plan.py           a policy made ready: what follows from it for every call
 screening.py      one stage of a call, in waves of checks
+room.py           what a screening has seen so far, and the checks that it has to make
 locations.py      where things were found, in the names that the caller knows
 stream.py         a streamed answer: what is to be looked at, and what may leave
 stream_checks.py  the checks on stretches of a stream

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-NICE = 15  # what the threads for pictures add to the process's niceness
+NICE = 5  # what the threads for pictures add to the process's niceness
 TURN_S = 10.0  # how long one of them waits at most for another to end
 
 
@@ -20,12 +20,15 @@ class Pool:
 
     With `yields` its threads give way to others where the cores do not suffice: only so many as
     there are cores, or as `workers` asks for, work at once, apart from those that take longer than
-    TURN_S, and on Linux all other threads go before them.
+    TURN_S, and on Linux they add `nice`, as it is when each starts, to the process's niceness. Who
+    serves text beside pictures raises it: the more, the less text waits, but then all else that
+    runs on the machine goes before pictures as well.
     """
 
     def __init__(
         self, workers: int | None = None, waiting: int = 1_000, *, yields: bool = False
     ) -> None:
+        self.nice = NICE if yields else 0
         self._workers = workers or max(4, os.cpu_count() or 1)
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue(waiting)
         self._turns = threading.Semaphore(workers or _cores()) if yields else None
@@ -52,10 +55,10 @@ class Pool:
         return True
 
     def _serve(self) -> None:
-        if self._turns is not None and sys.platform == "linux":
+        if self.nice and sys.platform == "linux":
             thread = threading.get_native_id()
             nice = os.getpriority(os.PRIO_PROCESS, thread)
-            os.setpriority(os.PRIO_PROCESS, thread, min(nice + NICE, 19))
+            os.setpriority(os.PRIO_PROCESS, thread, min(nice + self.nice, 19))
         _import_numpy()
         while True:
             with self._lock:

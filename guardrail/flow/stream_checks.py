@@ -9,7 +9,7 @@ from typing import Any
 from guardrail.content import Call, Text
 from guardrail.detector import Stage
 from guardrail.flow.plan import Pane, Plan
-from guardrail.flow.screening import Room
+from guardrail.flow.room import Room
 from guardrail.flow.steps import Step
 from guardrail.flow.stream import Slice
 from guardrail.policy import Rule

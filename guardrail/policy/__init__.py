@@ -4,7 +4,7 @@ model.py      Policy and Rule
 decision.py   what the checks found -> a Verdict; pure
 load.py       a file -> a Policy, or all of its mistakes; the rest serves this
 document.py   YAML with the line of everything in it
-format.py     the form of a policy file, and its JSON Schema
+format.py     the form of a policy file; schema.py: its JSON Schema
 wording.py    mistakes in plain words
 """
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from guardrail import MissingExtra
 from guardrail_integrations.proxy.interfaces import Request, Response, UpstreamError
+from guardrail_integrations.proxy.timeouts import Timeouts
 from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling
-from guardrail_integrations.proxy.upstream_connection import Timeouts
 
 try:
     import httpx

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guardrail_integrations.proxy.interfaces import Request, UpstreamError
+from guardrail_integrations.proxy.timeouts import Timeouts
 from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling
-from guardrail_integrations.proxy.upstream_connection import Timeouts
 from tests.bench.proxy import CHAT, INJECTION
 from tests.bench.servers import free_port, serving
 

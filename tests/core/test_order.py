@@ -14,7 +14,8 @@ from guardrail.detector import Stage
 from guardrail.errors import PictureError
 from guardrail.flow.order import Flow, Outcome, guarded, screened_only
 from guardrail.flow.plan import Plan
-from guardrail.flow.screening import MANY, OUT_OF_SCOPE, STOPPED
+from guardrail.flow.room import MANY, STOPPED
+from guardrail.flow.screening import OUT_OF_SCOPE
 from guardrail.flow.steps import Ask, Emit, Job, Next, Release, Result, Run, Step, Wait, failure_of
 from guardrail.flow.stream import Delta
 from guardrail.policy import Failure, Mode, OnError, Policy, Rule, Scope

@@ -68,7 +68,8 @@ def test_a_check_that_hangs_keeps_others_waiting_for_a_time_only(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it for threads")
-def test_checks_of_pictures_go_behind_all_others() -> None:
+@pytest.mark.parametrize("further", [0, 4, 30])
+def test_checks_of_pictures_go_behind_all_others(further: int) -> None:
     nice: list[int] = []
     ended = threading.Event()
 
@@ -76,6 +77,8 @@ def test_checks_of_pictures_go_behind_all_others() -> None:
         nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         ended.set()
 
-    assert Pool(yields=True).submit(work)
+    pool = Pool(yields=True)
+    pool.nice += further
+    assert pool.submit(work)
     assert ended.wait(10)
-    assert nice == [min(19, os.getpriority(os.PRIO_PROCESS, os.getpid()) + NICE)]
+    assert nice == [min(19, os.getpriority(os.PRIO_PROCESS, os.getpid()) + NICE + further)]

@@ -76,6 +76,12 @@ def test_figures_of_presence_gain_and_a_calibration(data: Path, tmp_path: Path) 
     assert fitted["presence"]([5.0]) > 0.9 > 0.1 > fitted["presence"]([-6.0])
 
 
+def test_the_calibration_of_the_rule_is_used_as_it_is(data: Path) -> None:
+    code, said = run(data, "--policy", str(data / "crops1.yaml"), "--as-it-is")
+    assert code == 0, said
+    assert "the rule's calibration" in said
+
+
 def test_a_policy_without_such_a_rule_is_told(data: Path) -> None:
     code, said = run(data, "--policy", "default")
     assert code == 2

@@ -14,7 +14,8 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, features
 
 from guardrail import Image, Limits, PictureError
-from guardrail.image import ANIMATION_BUDGET, MAX_FILE_FRAMES, Picture, open_picture
+from guardrail.image import ANIMATION_BUDGET, Picture, open_picture
+from guardrail.image_bytes import MAX_FILE_FRAMES
 
 LIMITS = Limits()
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from guardrail import Action, Guard, Policy, PolicyError
 from guardrail.content import Limits
 from guardrail.policy import Mode, OnError, Scope, Timeouts
-from guardrail.policy.load import SHIPPED, load_policy, policies_folder, policy_schema
+from guardrail.policy.load import SHIPPED, load_policy, policies_folder
+from guardrail.policy.schema import policy_schema
 from guardrail.registry import Registry
 from guardrail.testing import fixed_detector
 

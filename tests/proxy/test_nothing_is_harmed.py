@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
-from guardrail_integrations.proxy.json_body import locate, read_json, rewritten
+from guardrail_integrations.proxy.json_body import read_json
+from guardrail_integrations.proxy.json_splice import locate, rewritten
 from guardrail_integrations.proxy.sse import SseReader, read_event
 from tests.proxy import test_messages, test_responses
 from tests.proxy.raw import ask, chat, post, wire

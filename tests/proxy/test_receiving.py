@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy import http_server
 from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange
-from guardrail_integrations.proxy.http_server import Clock, Connection, Listener
+from guardrail_integrations.proxy.http_server import Connection
+from guardrail_integrations.proxy.listener import Listener
+from guardrail_integrations.proxy.timeouts import Clock
 from tests.proxy.raw import Wire, chat, post, wire
 from tests.proxy.scripted import certified
 from tests.proxy.serving import chat_answer, running, says, tight

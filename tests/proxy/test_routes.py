@@ -19,7 +19,7 @@ from guardrail_integrations.proxy.interfaces import Fetched, FetchError
 from guardrail_integrations.proxy.metrics import Metrics
 from guardrail_integrations.proxy.options import Options
 from guardrail_integrations.proxy.settings import Route, Settings, Target
-from guardrail_integrations.proxy.upstream_connection import Timeouts
+from guardrail_integrations.proxy.timeouts import Timeouts
 from guardrail_integrations.proxy.worker import reload_policy
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, chunk, scripted

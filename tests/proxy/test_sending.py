@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from guardrail_integrations.proxy.interfaces import Request, UpstreamError
 from guardrail_integrations.proxy.sending import MOST, SLICE, bare_socket, left_of, slices
+from guardrail_integrations.proxy.timeouts import Timeouts
 from guardrail_integrations.proxy.upstream import HttpUpstream
-from guardrail_integrations.proxy.upstream_connection import Timeouts
 from tests.proxy.scripted import Peer, certified, scripted
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

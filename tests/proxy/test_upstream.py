@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrail_integrations.proxy.interfaces import Request, Response, UpstreamError
+from guardrail_integrations.proxy.timeouts import Timeouts
 from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling
-from guardrail_integrations.proxy.upstream_connection import Timeouts
 from tests.proxy.scripted import Peer, answering, certified, scripted
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy")

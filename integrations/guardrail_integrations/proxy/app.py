@@ -13,7 +13,7 @@ from guardrail_integrations.proxy.attachments import prepare
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.capacity import Capacity
 from guardrail_integrations.proxy.exchange import Exchange
-from guardrail_integrations.proxy.extraction import Found
+from guardrail_integrations.proxy.extraction import Extraction
 from guardrail_integrations.proxy.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.guarded import GuardedCall
 from guardrail_integrations.proxy.interfaces import (
@@ -135,7 +135,7 @@ class Proxy:
         raw = await whole_body(exchange, self.capacity)
         state.surface = surface
         state.route = self._route(exchange.path, None)
-        found = Found(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
+        found = Extraction(JsonBody([raw], {}), rules.guard.policy.limits, self.pictures)
         found.stream = b"stream=true" in exchange.query.lower()
         context = self.context(exchange, None)
         await GuardedCall(self, rules, state, found, raw, context, surface).run()
@@ -147,10 +147,7 @@ class Proxy:
             exchange, self.settings.targets[name], self.settings.max_body * 16
         )
         response = await self.upstreams[name].send(request)
-        try:
-            await pass_back(exchange, response, [])
-        finally:
-            response.close()
+        await pass_back(exchange, response, [])
 
     async def _guarded(self, state: RequestState, surface: Surface) -> None:
         rules, exchange = self.rules, state.exchange
@@ -159,7 +156,7 @@ class Proxy:
             body, compressed = read_object(
                 exchange, self.capacity, raw, surface.marker, self.pictures
             )
-            found = Found(body, rules.guard.policy.limits, self.pictures)
+            found = Extraction(body, rules.guard.policy.limits, self.pictures)
             found.settings(body.root)
             surface.read(body.root, found)
         except BadJson as error:
@@ -203,10 +200,7 @@ class Proxy:
         state.code = "malformed_passed"
         state.refusal = named(replace(refusal, status=200, code="malformed_passed"))
         response = await self.upstreams[name].send(request)
-        try:
-            await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
-        finally:
-            response.close()
+        await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
 
     def _find_route(self, path: str, model: str | None) -> str:
         for route in self.settings.routes:

@@ -11,16 +11,11 @@ from typing import Any
 
 from guardrail import ContentError, Image, NotRun, Policy, Text
 from guardrail.hosting import LIMITS_RULE, Action, Mode, Part, RuleResult, is_pdf, read_pdf
-from guardrail_integrations.proxy.extraction import (
-    Document,
-    File,
-    Found,
-    Remote,
-    Unscreenable,
-    media_type,
-)
+from guardrail_integrations.proxy.data_urls import media_type
+from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
+from guardrail_integrations.proxy.files import Document, File, Remote
 from guardrail_integrations.proxy.interfaces import Fetcher, FetchError
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.proxy_rules import ADDRESSES, FILE_IDS, note_of
 from guardrail_integrations.proxy.refusals import Refused, refused
 
@@ -38,7 +33,7 @@ class Prepared:
 
 
 async def prepare(
-    found: Found, policy: Policy, fetcher: Fetcher | None, files: Files | None = None
+    found: Extraction, policy: Policy, fetcher: Fetcher | None, files: Files | None = None
 ) -> Prepared:
     """Fetch, read, and weigh what cannot be screened. Raises Refused."""
     made = Prepared()
@@ -93,7 +88,7 @@ def _watched(policy: Policy, refusal: Refused) -> RuleResult:
     return note_of(about.rule, Action.ALLOW, reason, would=Action.BLOCK)
 
 
-async def _read(found: Found, policy: Policy, document: Document, made: Prepared) -> None:
+async def _read(found: Extraction, policy: Policy, document: Document, made: Prepared) -> None:
     """A file: text is text, a PDF its pages with the text beneath; others cannot be looked at."""
     kind, name = document.media_type, document.name
     pages = sum(isinstance(part, Image) for part in made.parts)
@@ -157,7 +152,7 @@ async def _bytes_of(
 
 
 async def _resolved(
-    found: Found, policy: Policy, remote: Remote, data: bytes, kind: str, made: Prepared
+    found: Extraction, policy: Policy, remote: Remote, data: bytes, kind: str, made: Prepared
 ) -> None:
     if not remote.picture:
         named = (remote.name, remote.role, remote.source, remote.write)

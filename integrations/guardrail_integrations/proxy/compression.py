@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from guardrail_integrations.proxy.capacity import Capacity
+    from guardrail_integrations.proxy.exchange import Exchange
 
 
 class Unreadable(Exception):
     """A body that is compressed in a way that cannot be read, damaged, or over the limit."""
+
+
+def unpacked(
+    exchange: Exchange, capacity: Capacity, raw: bytes, encoding: bytes, limit: int
+) -> bytes:
+    """A body of an exchange without its encodings, held beside what came. Raises Unreadable and
+    Refused."""
+    if not encoding:
+        return raw
+    plain = decompressed(raw, encoding, limit)
+    if plain is not raw:
+        capacity.hold(exchange, len(plain))
+    return plain
 
 
 def decompressed(data: bytes, encoding: bytes, limit: int) -> bytes:

@@ -11,9 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from guardrail_integrations.proxy.fetch import FetchRules
-from guardrail_integrations.proxy.http_server import Clock
 from guardrail_integrations.proxy.settings import Route, Settings, Target
-from guardrail_integrations.proxy.upstream_connection import Timeouts
+from guardrail_integrations.proxy.timeouts import Clock, Timeouts
 
 MIB = 1 << 20
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -24,7 +23,7 @@ class _Entry(BaseModel):
 
 
 class TimeoutsEntry(_Entry):
-    """How long an upstream may take, in seconds; see upstream_connection.Timeouts."""
+    """How long an upstream may take, in seconds; see timeouts.Timeouts."""
 
     connect: Seconds | None = Timeouts.connect
     pool: Seconds | None = Timeouts.pool
@@ -66,7 +65,7 @@ class LimitsEntry(_Entry):
 
 
 class ClientsEntry(_Entry):
-    """How long clients may take, in seconds; see http_server.Clock."""
+    """How long clients may take, in seconds; see timeouts.Clock."""
 
     head: Seconds = Clock.head
     idle: Seconds = Clock.idle

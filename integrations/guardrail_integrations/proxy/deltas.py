@@ -6,10 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail import ContentError
-from guardrail_integrations.proxy.extraction import Unscreenable, data_url, encoded, media_type
+from guardrail_integrations.proxy.data_urls import (
+    data_url,
+    decoded,
+    encoded,
+    media_type,
+    read_data_url,
+)
+from guardrail_integrations.proxy.extraction import Unscreenable
 from guardrail_integrations.proxy.interfaces import UpstreamError
-from guardrail_integrations.proxy.json_body import Path
-from guardrail_integrations.proxy.pictures import decoded
+from guardrail_integrations.proxy.json_splice import Path
 
 Piece = tuple[str, Path, str]  # what it continues, where it stands, and what it says
 
@@ -62,7 +68,7 @@ def told(
 def _picture(value: str, key: str) -> bytes:
     try:
         if value[:5].lower() == "data:":
-            return data_url(value, key)[0]
+            return read_data_url(value, key)[0]
         return decoded(value.encode("utf-8", "surrogatepass"), key)
     except ContentError as error:
         raise UpstreamError("garbage", f"a picture of the answer: {error.code}") from None
@@ -83,6 +89,6 @@ def exchanged(
         if isinstance(said, str):
             yield path, said
         elif value[:5].lower() == "data:":
-            yield path, f"data:{media_type(said)};base64,{encoded(said)}"
+            yield path, data_url(said, media_type(said))
         else:
             yield path, encoded(said)

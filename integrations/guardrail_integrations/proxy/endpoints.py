@@ -28,12 +28,12 @@ from guardrail.hosting import (
 )
 from guardrail_integrations.proxy.attachments import prepare, weighed
 from guardrail_integrations.proxy.compression import Unreadable
-from guardrail_integrations.proxy.extraction import Found
+from guardrail_integrations.proxy.extraction import Extraction
 from guardrail_integrations.proxy.json_body import BadJson, read_json
 from guardrail_integrations.proxy.openapi import CheckBody, ModerationBody, ScreenBody, document
 from guardrail_integrations.proxy.proxy_rules import Note, with_notes
 from guardrail_integrations.proxy.refusals import Refused, refused, sentence, unavailable
-from guardrail_integrations.proxy.request_body import unpacked, whole_body
+from guardrail_integrations.proxy.request_body import plain_body, whole_body
 from guardrail_integrations.proxy.surfaces import chat
 
 if TYPE_CHECKING:
@@ -100,16 +100,18 @@ async def readyz(proxy: Proxy, exchange: Exchange) -> None:
 
 
 @asynccontextmanager
-async def _body(proxy: Proxy, exchange: Exchange, model: type[M]) -> AsyncIterator[tuple[M, Found]]:
+async def _body(
+    proxy: Proxy, exchange: Exchange, model: type[M]
+) -> AsyncIterator[tuple[M, Extraction]]:
     """The body of one of our own calls, which keeps to the same limits as others. Raises
     Refused."""
     proxy.capacity.admit()
     yield _as(model, proxy, exchange, await whole_body(exchange, proxy.capacity))
 
 
-def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M, Found]:
+def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M, Extraction]:
     try:
-        body = read_json(unpacked(exchange, proxy.capacity, raw))
+        body = read_json(plain_body(exchange, proxy.capacity, raw))
         read = model.model_validate(body.root)
     except Unreadable as error:
         raise refused(415, "unsupported_encoding", sentence(error)) from None
@@ -119,7 +121,7 @@ def _as(model: type[M], proxy: Proxy, exchange: Exchange, raw: bytes) -> tuple[M
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise refused(400, "invalid_body", f"{place or 'body'}: {first['msg']}", place) from None
-    return read, Found(body, proxy.rules.guard.policy.limits, proxy.pictures)
+    return read, Extraction(body, proxy.rules.guard.policy.limits, proxy.pictures)
 
 
 def _reading(read: Callable[[], None]) -> None:
@@ -154,7 +156,7 @@ async def _judged(
     return replace(outcome, verdict=outcome.record.stages[0].verdict)
 
 
-def _input(found: Found, body: ScreenBody | CheckBody) -> None:
+def _input(found: Extraction, body: ScreenBody | CheckBody) -> None:
     root = found.body.root
     if body.system is not None:
         found.text(root["system"], ("system",), "system")
@@ -194,7 +196,7 @@ async def check(proxy: Proxy, exchange: Exchange) -> None:
         _verdict(exchange, outcome, found)
 
 
-async def _resolved(proxy: Proxy, found: Found) -> tuple[Content, list[RuleResult]]:
+async def _resolved(proxy: Proxy, found: Extraction) -> tuple[Content, list[RuleResult]]:
     made = await prepare(found, proxy.rules.guard.policy, proxy.fetcher)
     return Content((*found.parts, *made.parts)), made.results
 
@@ -203,7 +205,7 @@ def _context(proxy: Proxy, exchange: Exchange, model: str | None) -> Context:
     return proxy.context(exchange, model)
 
 
-def _verdict(exchange: Exchange, outcome: Outcome, found: Found) -> None:
+def _verdict(exchange: Exchange, outcome: Outcome, found: Extraction) -> None:
     verdict = outcome.verdict
     changed = {name: part.text for name, part in outcome.changed.items() if isinstance(part, Text)}
     answer_json(
@@ -236,14 +238,16 @@ async def moderations(proxy: Proxy, exchange: Exchange) -> None:
         await _moderate(proxy, exchange, body, found)
 
 
-async def _moderate(proxy: Proxy, exchange: Exchange, body: ModerationBody, found: Found) -> None:
+async def _moderate(
+    proxy: Proxy, exchange: Exchange, body: ModerationBody, found: Extraction
+) -> None:
     given = found.body.root["input"]
     results = []
     items = given if isinstance(given, list) else [given]
     together = bool(items) and isinstance(items[0], dict)
     context = _context(proxy, exchange, body.model)
     for index, item in enumerate([items] if together else items):
-        one = Found(found.body, found.limits, found.seen)
+        one = Extraction(found.body, found.limits, found.seen)
         _reading(functools.partial(_moderated, item, index, one))
         content, unseen = await _resolved(proxy, one)
         results.append(_result(await _judged(proxy, Stage.INPUT, content, context, unseen)))
@@ -253,7 +257,7 @@ async def _moderate(proxy: Proxy, exchange: Exchange, body: ModerationBody, foun
     answer_json(exchange, {"id": identity, "model": body.model or "guardrail", "results": results})
 
 
-def _moderated(item: Any, index: int, found: Found) -> None:
+def _moderated(item: Any, index: int, found: Extraction) -> None:
     if isinstance(item, list):
         chat.read({"messages": [{"role": "user", "content": item}]}, found)
     else:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
-import pybase64
-
-from guardrail import ContentError, Image, Limits, Text, Usage
-from guardrail.hosting import LONGEST_FIELD, Part, Role, name_of, of_pictures
+from guardrail import Content, Image, Limits, Text, Usage
+from guardrail.hosting import LONGEST_FIELD, Part, Reply, Role, name_of
+from guardrail_integrations.proxy.data_urls import (
+    data_url,
+    decoded,
+    encoded,
+    media_type,
+    read_prefix,
+    split_data_url,
+)
+from guardrail_integrations.proxy.files import Document, File, Remote, Write
 from guardrail_integrations.proxy.interfaces import Buffer
-from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path
-from guardrail_integrations.proxy.pictures import Pictures, decoded
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody
+from guardrail_integrations.proxy.json_splice import Path
+from guardrail_integrations.proxy.pictures import Pictures
+from guardrail_integrations.proxy.refusals import refused
 
 MAX_DEPTH = 100
 _NO_USAGE = Usage()
@@ -34,60 +42,11 @@ _TEXTS = frozenset(
 _SPACES = re.compile(rb"\s")
 _SPACE = re.compile(r"\s")
 
-# bytes and their media type to what is written for them, and where
-Write = Callable[[bytes, str], Mapping[Path, Any]]
-Block = Callable[[Any, Path, "Found", Role, str], None]
+Block = Callable[[Any, Path, "Extraction", Role, str], None]
 Unscreenable = Literal["audio", "video", "file", "tokens", "other"]
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A picture or file that the body only names: an address, or the id of an uploaded file.
-
-    `write` says it again with the bytes in place of the name.
-    """
-
-    kind: Literal["url", "file"]
-    address: str = field(repr=False)
-    name: str
-    role: Role
-    source: str
-    write: Write
-    picture: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A file of the call, by its bytes."""
-
-    data: bytes = field(repr=False)
-    media_type: str
-    name: str
-    role: Role
-    source: str
-    write: Write
-
-
-@dataclass(slots=True)
-class File:
-    """A file that was read into parts: a text, or pages."""
-
-    document: Document
-    pages: tuple[Image, ...] = ()
-
-    def changed(self, changed: Mapping[str, Part]) -> Mapping[Path, Any]:
-        """What is written where for parts that changed: pages become pictures without text."""
-        for part in changed.values():
-            if isinstance(part, Text) and part.name == self.document.name:
-                return self.document.write(
-                    part.text.encode("utf-8", "replace"), self.document.media_type
-                )
-        pages = [changed.get(page.name, page) for page in self.pages]
-        data = of_pictures([page for page in pages if isinstance(page, Image)])
-        return self.document.write(data, "application/pdf")
-
-
-class Found:
+class Extraction:
     """Collects what a surface finds. Names of parts are their paths in the body; see `name_of`."""
 
     def __init__(self, body: JsonBody, limits: Limits, seen: Pictures) -> None:
@@ -213,7 +172,7 @@ class Found:
         name = name_of(path)
 
         def write(data: bytes, kind: str) -> Mapping[Path, Any]:
-            return {path: f"data:{kind};base64,{encoded(data)}"}
+            return {path: data_url(data, kind)}
 
         if value[:5].lower() == "data:":
             _, payload, in_base64 = self._data_url(value, name)
@@ -254,7 +213,7 @@ class Found:
         data = decoded(payload, name) if in_base64 else unquote_to_bytes(bytes(payload))
 
         def write(data: bytes, kind: str) -> Mapping[Path, Any]:
-            return {path: f"data:{kind};base64,{encoded(data)}"}
+            return {path: data_url(data, kind)}
 
         self.documents.append(Document(data, kind, name, role, source, write))
 
@@ -283,7 +242,10 @@ class Found:
     def _data_url(self, value: str, name: str) -> tuple[str, Buffer, bool]:
         """The media type of a data URL (RFC 2397), what it holds, and whether in base64."""
         before, payload = self._payload(value)
-        return _data_url(before, payload) if before else _whole_data_url(value, name)
+        if not before:
+            return split_data_url(value, name)
+        kind, in_base64 = read_prefix(before)
+        return kind, payload, in_base64
 
     def _payload(self, value: str) -> tuple[str, Buffer]:
         return self.body.payload(value) or ("", value.encode("utf-8", "surrogatepass"))
@@ -301,45 +263,33 @@ class Found:
             key: value for key, value in root.items() if isinstance(value, (bool, int, float))
         }
 
+    def identify(self, root: Mapping[str, Any]) -> None:
+        """The model that has answered, and the id of its answer."""
+        model, identity = root.get("model"), root.get("id")
+        self.model = model if isinstance(model, str) else None
+        self.response_id = identity if isinstance(identity, str) else None
 
-def data_url(value: str, name: str) -> tuple[bytes, str]:
-    """The bytes and media type of a data URL (RFC 2397). Raises ContentError."""
-    kind, payload, in_base64 = _whole_data_url(value, name)
-    return decoded(payload, name) if in_base64 else unquote_to_bytes(bytes(payload)), kind
+    def reply(self, content: Content) -> Reply:
+        """An answer of this content, with what it tells of itself."""
+        return Reply(content, self.usage, self.finish_reason, self.model, self.response_id)
 
-
-def _whole_data_url(value: str, name: str) -> tuple[str, Buffer, bool]:
-    before, comma, after = value.partition(",")
-    if not comma:
-        raise ContentError(name, "bad_data_url", "a data URL without a comma")
-    return _data_url(before + comma, after.encode("utf-8", "surrogatepass"))
-
-
-def _data_url(before: str, payload: Buffer) -> tuple[str, Buffer, bool]:
-    kind, *parameters = before[5:-1].split(";")
-    in_base64 = bool(parameters) and parameters[-1].strip().lower() == "base64"
-    return kind.strip().lower(), payload, in_base64
-
-
-def encoded(data: bytes) -> str:
-    """Bytes as base64."""
-    return pybase64.b64encode_as_string(data)
-
-
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-)
-
-
-def media_type(data: bytes) -> str:
-    """The media type of a picture by its first bytes."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data[4:8] == b"ftyp":
-        return "image/avif" if data[8:12] in (b"avif", b"avis") else "image/heic"
-    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "image/png")
+    def changes(self, changed: Mapping[str, Part]) -> dict[Path, Any]:
+        """What is written where for parts that changed. Raises Refused where that cannot be."""
+        changes: dict[Path, Any] = {}
+        files = {id(file): file for name, file in self.files.items() if name in changed}
+        for file in files.values():
+            changes.update(file.changed(changed))
+        for name, part in changed.items():
+            if name in self.files:
+                continue
+            if name not in self.paths and name not in self.pictures:
+                message = f"{name}: the policy asks for a change that cannot be made there."
+                raise refused(400, "policy_violation", message, name)
+            if isinstance(part, Text):
+                changes[self.paths[name]] = part.text
+            elif isinstance(part, Image):
+                changes.update(self.pictures[name](part.data, media_type(part.data)))
+        for place, repeats in self.shadows:
+            if any(path[: len(place)] == place for path in changes):
+                changes[repeats] = None
+        return changes

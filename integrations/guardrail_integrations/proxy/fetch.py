@@ -18,9 +18,9 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from guardrail_integrations.proxy.addresses import Network, is_public
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError, Request, UpstreamError
+from guardrail_integrations.proxy.timeouts import Timeouts
 from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling, client_tls
 from guardrail_integrations.proxy.upstream_answer import Answer
-from guardrail_integrations.proxy.upstream_connection import Timeouts
 
 PICTURES = frozenset(
     f"image/{kind}" for kind in ("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from guardrail_integrations.proxy.extraction import Remote
+from guardrail_integrations.proxy.files import Remote
 from guardrail_integrations.proxy.forward import upstream_headers
 from guardrail_integrations.proxy.headers import without
 from guardrail_integrations.proxy.interfaces import Request

@@ -64,14 +64,18 @@ def streaming_request(exchange: Exchange, target: Target, limit: int) -> Request
 
 
 async def pass_back(exchange: Exchange, response: Response, extra: Headers) -> None:
-    """The answer to the client as it comes, read no faster than the client takes it."""
-    headers = end_to_end(response.headers) + extra
-    whole = response.whole()
-    piece = await response.read() if whole is None else whole
-    if response.ended and len(piece) < 262_144:
-        exchange.answer(response.status, headers, piece, reason=response.reason)
-        return
-    exchange.start(response.status, headers, piece, reason=response.reason)
-    await exchange.drain()
-    await response.pour(exchange.give, exchange.drain)
-    exchange.finish()
+    """The answer to the client as it comes, read no faster than the client takes it, and then
+    closed."""
+    try:
+        headers = end_to_end(response.headers) + extra
+        whole = response.whole()
+        piece = await response.read() if whole is None else whole
+        if response.ended and len(piece) < 262_144:
+            exchange.answer(response.status, headers, piece, reason=response.reason)
+            return
+        exchange.start(response.status, headers, piece, reason=response.reason)
+        await exchange.drain()
+        await response.pour(exchange.give, exchange.drain)
+        exchange.finish()
+    finally:
+        response.close()

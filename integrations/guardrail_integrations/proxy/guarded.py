@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from guardrail import ContentError
 from guardrail.hosting import (
     OPENED,
     AsyncCaller,
@@ -16,37 +15,35 @@ from guardrail.hosting import (
     Context,
     Delta,
     Ended,
-    Image,
     Outcome,
     Part,
     Recorder,
     Release,
     Reply,
-    RuleResult,
     Stage,
-    Text,
     Verdict,
     begin,
 )
+from guardrail_integrations.proxy.answer_body import read_answer, whole_answer
 from guardrail_integrations.proxy.attachments import Prepared, weighed
-from guardrail_integrations.proxy.compression import Unreadable, decompressed
-from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, media_type
+from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
 from guardrail_integrations.proxy.file_ids import uploaded
+from guardrail_integrations.proxy.files import Remote
 from guardrail_integrations.proxy.forward import pass_back, target_of, upstream_headers
 from guardrail_integrations.proxy.headers import (
     end_to_end,
     index_of,
     readable_encodings,
     value_of,
+    verdict_headers,
     without,
 )
 from guardrail_integrations.proxy.interfaces import Buffer, Headers, Request, Response
-from guardrail_integrations.proxy.json_body import BadJson, Path, read_json, with_field
+from guardrail_integrations.proxy.json_splice import Path, with_field
 from guardrail_integrations.proxy.proxy_rules import Note, blocked, with_notes
 from guardrail_integrations.proxy.refusals import (
     Refused,
     refusal_of,
-    refused,
     unreadable_answer,
 )
 from guardrail_integrations.proxy.reply_metadata import LateReply, told_by
@@ -75,7 +72,7 @@ class GuardedCall(AsyncCaller):
         proxy: Proxy,
         rules: Rules,
         state: RequestState,
-        found: Found,
+        found: Extraction,
         compressed: bytes,
         context: Context,
         surface: Surface,
@@ -91,7 +88,7 @@ class GuardedCall(AsyncCaller):
         self.outcome: Outcome | None = None
         self.response: Response | None = None
         self.answer: bytes | None = None  # the body of an answer that came at once
-        self.answered: Found | None = None
+        self.answered: Extraction | None = None
         self.streaming: Streaming | None = None
         self.context = context
         self._holds = self.exchange.held  # bytes of the request alone
@@ -137,7 +134,7 @@ class GuardedCall(AsyncCaller):
         if self.streaming is not None:
             self.streaming.finish()
         elif self.response is not None and self.answer is None:
-            await self._pass_back(self.response)
+            await pass_back(self.exchange, self.response, self.verdict_headers())
         else:
             self._answer(self.outcome.changed)
 
@@ -149,8 +146,9 @@ class GuardedCall(AsyncCaller):
     async def ask(self, changed: Mapping[str, Part]) -> Reply | None:
         """See hosting.AsyncCaller."""
         self._leave()
+        capacity = self.proxy.capacity
         if self.response is not None:  # asked again: the first answer is for nobody
-            self.proxy.capacity.let_go(self.exchange, self._holds)
+            capacity.let_go(self.exchange, self._holds)
         changes = self.prepared.changes
         if changed:
             changes = {**changes, **await self._changes(changed)}
@@ -174,11 +172,15 @@ class GuardedCall(AsyncCaller):
         if not self.surface.answers_text:
             return _UNREAD
         if self.rules.reads_output:
-            return self._read_answer(await self._whole(response), encoding)
+            raw = self.answer = await whole_answer(self.exchange, capacity, response)
+            answered = read_answer(self.exchange, capacity, raw, encoding, self.surface, self.found)
+            self.weigh_answer(answered.unscreenable)
+            self.answered = answered
+            return answered.reply(Content(tuple(answered.parts)))
         size = int(about.get(b"content-length", b"0"))
         if not kind.startswith(b"application/json") or not 0 < size <= SMALL:
             return _UNREAD
-        raw = await self._whole(response)
+        raw = self.answer = await whole_answer(self.exchange, capacity, response)
         read = partial(told_by, raw, encoding, self.surface, self.proxy.settings.max_answer)
         return LateReply.of(read, len(raw))
 
@@ -219,8 +221,8 @@ class GuardedCall(AsyncCaller):
 
     async def _changes(self, changed: Mapping[str, Part]) -> Mapping[Path, Any]:
         if self.found.files:  # a PDF is written anew, which takes a while
-            return await asyncio.to_thread(_changes, self.found, changed)
-        return _changes(self.found, changed)
+            return await asyncio.to_thread(self.found.changes, changed)
+        return self.found.changes(changed)
 
     def _request(self, changes: Mapping[Path, Any]) -> Request:
         exchange = self.exchange
@@ -255,63 +257,6 @@ class GuardedCall(AsyncCaller):
 
     # to the client
 
-    async def _pass_back(self, response: Response) -> None:
-        try:
-            await pass_back(self.exchange, response, self.verdict_headers())
-        finally:
-            response.close()
-
-    async def _whole(self, response: Response) -> bytes:
-        """All of an answer."""
-        limit = self.proxy.settings.max_answer
-        raw = response.whole()
-        if raw is None:
-            raw = await self._gathered(response, limit)
-        else:
-            self.proxy.capacity.hold(self.exchange, len(raw))
-        if len(raw) > limit:
-            raise unreadable_answer("it is over the limit on its size")
-        self.answer = raw
-        return raw
-
-    async def _gathered(self, response: Response, limit: int) -> bytes:
-        """All of an answer, or as much of it as is over the limit."""
-        pieces: list[bytes] = []
-        size = 0
-        while size <= limit and (piece := await response.read()):
-            self.proxy.capacity.hold(self.exchange, len(piece))
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces)
-
-    def _read_answer(self, raw: bytes, encoding: bytes) -> Reply:
-        """The parts of an answer that rules look at."""
-        try:
-            limit = self.proxy.settings.max_answer
-            plain = decompressed(raw, encoding, limit) if encoding else raw
-            if plain is not raw:
-                self.proxy.capacity.hold(self.exchange, len(plain))
-            body = read_json(plain)
-            found = Found(body, self.rules.guard.policy.limits, self.found.seen)
-            self.answered = found
-            identity = None
-            if isinstance(body.root, dict):
-                model, identity = body.root.get("model"), body.root.get("id")
-                found.model = model if isinstance(model, str) else None
-                self.surface.answer(body.root, found)
-            else:
-                found.rest(body.root, (), "assistant", "model")
-            self.weigh_answer(found.unscreenable)
-        except (BadJson, Unreadable, ContentError) as error:
-            raise unreadable_answer(str(error)) from None
-        return Reply(
-            Content(tuple(found.parts)),
-            found.usage,
-            found.finish_reason,
-            found.model,
-            identity if isinstance(identity, str) else None,
-        )
-
     def weigh_answer(self, unscreenable: list[tuple[Unscreenable, str]]) -> None:
         """What in an answer no check can look at follows the policy, where it looks at answers."""
         if not (self.rules.reads_output and unscreenable):
@@ -329,11 +274,7 @@ class GuardedCall(AsyncCaller):
         assert self.answer is not None, "an answer came"
         headers, body = end_to_end(response.headers), self.answer
         if changed and found is not None:
-            changes = _changes(found, changed)
-            for place, repeats in found.shadows:
-                if any(path[: len(place)] == place for path in changes):
-                    changes[repeats] = None
-            body = b"".join(found.body.spliced(changes))
+            body = b"".join(found.body.spliced(found.changes(changed)))
             headers = without(headers, b"content-encoding", b"content-length", b"etag")
             headers.append((b"content-length", b"%d" % len(body)))
         headers += self.verdict_headers()
@@ -352,42 +293,3 @@ class GuardedCall(AsyncCaller):
         for verdict in self.verdicts:
             results += verdict.telling
         return verdict_headers(results, self.state.over)
-
-
-def verdict_headers(results: list[RuleResult], ended: Ended | None) -> Headers:
-    """What clients are told of a call that went on: flags, changes, and what shadow rules say."""
-    acted: dict[str, str] = {}
-    would: dict[str, str] = {}
-    for result in results:
-        if result.action:
-            acted[result.rule] = str(result.action)
-        elif result.would:
-            would[result.rule] = str(result.would)
-    headers: Headers = []
-    if ended is not None:
-        headers.append((b"x-guardrail-record", ended.id.encode()))
-    if not acted and not would:
-        return headers
-    for name, rules in ((b"x-guardrail-rules", acted), (b"x-guardrail-would", would)):
-        if rules:
-            said = ", ".join(f"{rule}={action}" for rule, action in rules.items())
-            headers.append((name, said.encode("ascii", "replace")))
-    return headers
-
-
-def _changes(found: Found, changed: Mapping[str, Part]) -> dict[Path, Any]:
-    changes: dict[Path, Any] = {}
-    files = {id(file): file for name, file in found.files.items() if name in changed}
-    for file in files.values():
-        changes.update(file.changed(changed))
-    for name, part in changed.items():
-        if name in found.files:
-            continue
-        if name not in found.paths and name not in found.pictures:
-            message = f"{name}: the policy asks for a change that cannot be made there."
-            raise refused(400, "policy_violation", message, name)
-        if isinstance(part, Text):
-            changes[found.paths[name]] = part.text
-        elif isinstance(part, Image):
-            changes.update(found.pictures[name](part.data, media_type(part.data)))
-    return changes

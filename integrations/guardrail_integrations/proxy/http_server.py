@@ -2,7 +2,7 @@
 
 The parser is llhttp (through httptools) in its strict mode, which refuses what requests are
 smuggled with: bare line feeds, folded lines, spaces before colons, lengths given twice or beside
-a transfer encoding. What it lets pass and we do not is refused in `_head_fault`. One exchange of
+a transfer encoding. What it lets pass and we do not is refused in request_head.py. One exchange of
 a connection is answered at a time; of those that were sent ahead, a few are read.
 """
 
@@ -10,75 +10,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from guardrail_integrations.proxy.exchange import HELD_BYTES, REASONS, Exchange
 from guardrail_integrations.proxy.interfaces import Buffer, Headers
-from guardrail_integrations.proxy.receiving import SHORT, Received, length_of
+from guardrail_integrations.proxy.receiving import SHORT, length_of
+from guardrail_integrations.proxy.request_head import FAULTS, MAX_HEAD, BadHead, head_fault
+
+if TYPE_CHECKING:
+    from guardrail_integrations.proxy.listener import Listener
 
 AHEAD = 16  # requests read ahead of the one that is being answered
-MAX_HEAD = 64 << 10  # bytes of a request line and headers
-MAX_HEADERS = 200
 SETTLE_S = 30.0  # how long an answer that a client has had may still be looked at
 LINGER_S = 2.0  # an answer before the end of the request: how long the rest is read and dropped
-
-
-@dataclass(frozen=True)
-class Clock:
-    """How long a client may take, in seconds.
-
-    A head must be complete within `head`, counted from its first byte; between requests a
-    connection is kept for `idle`. A body may pause for `pause`, and beyond that time in all it
-    must come at `rate` bytes a second. An answer that a client does not take for `write` ends.
-    """
-
-    head: float = 15.0
-    idle: float = 75.0
-    pause: float = 30.0
-    rate: float = 10_000.0
-    write: float = 120.0
-
-
-Handler = Callable[[Exchange], Awaitable[None]]
-
-
-@dataclass
-class Listener:
-    """What all connections share."""
-
-    handle: Handler
-    clock: Clock = Clock()
-    connections: set[Connection] = field(default_factory=set)
-    settling: set[asyncio.Task[None]] = field(default_factory=set)  # whose client has left
-    received: Received = field(default_factory=Received)
-    closing: bool = False
-
-    def __call__(self) -> Connection:
-        """A protocol for a new connection."""
-        return Connection(self)
-
-    async def watch(self) -> None:
-        """Close what has run out of time; runs until it is cancelled."""
-        while True:
-            await asyncio.sleep(0.5)
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.connections):
-                connection.look_at(now)
-
-    async def drain(self, seconds: float) -> None:
-        """Finish the exchanges under way, for at most so long, and close all connections."""
-        self.closing = True
-        for connection in list(self.connections):
-            connection.close_if_idle()
-        end = asyncio.get_running_loop().time() + seconds
-        while (self.connections or self.settling) and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(0.02)
-        for connection in list(self.connections):
-            connection.abort()
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -184,7 +130,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         except httptools.HttpParserError as error:
             inner = error.__context__
-            self._refuse(inner.status if isinstance(inner, _BadHead) else 400)
+            self._refuse(inner.status if isinstance(inner, BadHead) else 400)
             return
         if self._in_head and self._reading is None and self._head_bytes > MAX_HEAD:
             self._refuse(431)
@@ -232,9 +178,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._resumed:
             return
         exchange = Exchange(self, self._url, self._headers)
-        fault = _head_fault(exchange)
+        fault = head_fault(exchange)
         if fault:
-            raise _BadHead(fault)
+            raise BadHead(fault)
         self._reading = exchange
         # behind a request that is the last one, the parser refuses whatever comes
         self._left = length_of(exchange.index) if exchange.keep_alive else 0
@@ -313,7 +259,7 @@ class Connection(asyncio.BufferedProtocol):
             self._reading.fail(status)
         elif self._current is None:
             body = b'{"error": {"message": "%b", "type": "invalid_request_error"}}' % (
-                _FAULTS.get(status, _FAULTS[400])
+                FAULTS.get(status, FAULTS[400])
             )
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
@@ -393,40 +339,3 @@ class _Nowhere:
 
     def get_extra_info(self, name: str) -> None:
         return None
-
-
-class _BadHead(Exception):
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-
-_FAULTS = {
-    400: b"This is not a valid HTTP/1.1 request.",
-    408: b"The head of the request took too long.",
-    431: b"The head of the request is too large.",
-    501: b"This transfer encoding is not supported.",
-    505: b"Only HTTP/1.0 and HTTP/1.1 are spoken here.",
-}
-
-
-def _head_fault(exchange: Exchange) -> int:
-    """The status for a head that llhttp lets pass and we do not, or 0."""
-    if exchange.version not in ("1.1", "1.0"):
-        return 505
-    size = len(exchange.target)
-    for name, value in exchange.headers:
-        size += len(name) + len(value)
-    if len(exchange.headers) > MAX_HEADERS or size > MAX_HEAD:
-        return 431
-    encoding = exchange.index.get(b"transfer-encoding")
-    if encoding is not None:
-        if exchange.version == "1.0":
-            return 400
-        if encoding.strip().lower() != b"chunked":
-            return 501
-        if exchange.names.count(b"transfer-encoding") > 1:
-            return 400
-    hosts = exchange.names.count(b"host")
-    if hosts > 1 or (hosts == 0 and exchange.version == "1.1"):
-        return 400
-    return 0 if exchange.target.startswith(b"/") or exchange.target == b"*" else 400

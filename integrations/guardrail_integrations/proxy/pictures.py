@@ -7,11 +7,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 
-import pybase64
 from blake3 import blake3
 
-from guardrail import ContentError, Image, Limits
+from guardrail import Image, Limits
 from guardrail.hosting import Role
+from guardrail_integrations.proxy.data_urls import decoded
 from guardrail_integrations.proxy.interfaces import Buffer
 
 MOST = 10_000  # pictures that are known again
@@ -129,20 +129,3 @@ class Pictures:
         while self._held > RECENT:
             _, oldest = self._recent.popitem(last=False)
             self._held -= sum(len(recent) for recent, _ in oldest)
-
-
-def decoded(payload: Buffer, name: str) -> bytes:
-    """The bytes of base64 (RFC 4648, section 4, padded; white space is passed over), which every
-    decoder reads alike. Raises ContentError for any other."""
-    try:
-        return _decode(payload)
-    except ValueError:
-        pass
-    try:
-        return _decode(bytes(payload).translate(None, b" \t\r\n"))
-    except ValueError:
-        raise ContentError(name, "bad_base64", "the base64 is damaged or cut off") from None
-
-
-def _decode(payload: Buffer) -> bytes:
-    return pybase64.b64decode(payload, validate=True)

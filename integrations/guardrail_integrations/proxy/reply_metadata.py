@@ -7,8 +7,9 @@ from collections.abc import Callable
 from guardrail import Content, ContentError, Limits, Usage
 from guardrail.hosting import Reply, Role
 from guardrail_integrations.proxy.compression import Unreadable, decompressed
-from guardrail_integrations.proxy.extraction import Found
-from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path, read_json
+from guardrail_integrations.proxy.extraction import Extraction
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.pictures import Pictures
 from guardrail_integrations.proxy.surface import Surface
 
@@ -69,37 +70,31 @@ def told_by(raw: bytes, encoding: bytes, surface: Surface, limit: int) -> Reply:
         root = told.body.root
         if not isinstance(root, dict):
             return Reply()
+        told.identify(root)
         surface.answer(root, told)
     except (BadJson, Unreadable, ContentError):
         return Reply()
-    model, identity = root.get("model"), root.get("id")
-    return Reply(
-        _NO_CONTENT,
-        told.usage,
-        told.finish_reason,
-        model if isinstance(model, str) else None,
-        identity if isinstance(identity, str) else None,
-    )
+    return told.reply(_NO_CONTENT)
 
 
-class Told(Found):
+class Told(Extraction):
     """Keeps only what an answer tells of itself."""
 
     def __init__(self, body: JsonBody) -> None:
         super().__init__(body, _LIMITS, _NO_PICTURES)
 
     def text(self, value: object, path: Path, role: Role = "user", source: str = "typed") -> None:
-        """See Found."""
+        """See Extraction."""
 
     def rest(self, value: object, path: Path, role: Role = "user", source: str = "typed") -> None:
-        """See Found."""
+        """See Extraction."""
 
     def picture_url(
         self, value: object, path: Path, role: Role = "user", source: str = "typed"
     ) -> None:
-        """See Found."""
+        """See Extraction."""
 
     def picture_base64(
         self, value: str, path: Path, type_path: Path | None, role: Role, source: str
     ) -> None:
-        """See Found."""
+        """See Extraction."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from guardrail_integrations.proxy.capacity import Capacity
-from guardrail_integrations.proxy.compression import Unreadable, decompressed
+from guardrail_integrations.proxy.compression import Unreadable, unpacked
 from guardrail_integrations.proxy.exchange import BodyTooLarge, Exchange
 from guardrail_integrations.proxy.gathering import Gathering
 from guardrail_integrations.proxy.interfaces import Body
@@ -40,15 +40,10 @@ async def gathered_body(
     return gathering.body()
 
 
-def unpacked(exchange: Exchange, capacity: Capacity, raw: bytes) -> bytes:
+def plain_body(exchange: Exchange, capacity: Capacity, raw: bytes) -> bytes:
     """A body without its Content-Encoding. Raises Unreadable and Refused."""
     encoding = exchange.index.get(b"content-encoding", b"")
-    if not encoding:
-        return raw
-    plain = decompressed(raw, encoding, capacity.settings.max_body)
-    if plain is not raw:
-        capacity.hold(exchange, len(plain))
-    return plain
+    return unpacked(exchange, capacity, raw, encoding, capacity.settings.max_body)
 
 
 def read_object(
@@ -64,7 +59,7 @@ def read_object(
     if exchange.index.get(b"content-encoding"):
         compressed = raw.whole() if isinstance(raw, Body) else raw
         try:
-            raw = unpacked(exchange, capacity, compressed)
+            raw = plain_body(exchange, capacity, compressed)
         except Unreadable as error:
             raise refused(415, "unsupported_encoding", sentence(error), rule=MALFORMED) from None
     kind = exchange.index.get(b"content-type", b"").lower().lstrip()

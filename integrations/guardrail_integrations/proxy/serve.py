@@ -13,8 +13,8 @@ from guardrail import Guard
 from guardrail_integrations.proxy.app import Endpoint, Proxy
 from guardrail_integrations.proxy.endpoints import ENDPOINTS
 from guardrail_integrations.proxy.fetch import SafeFetcher
-from guardrail_integrations.proxy.http_server import Listener
 from guardrail_integrations.proxy.interfaces import Fetcher, Observer
+from guardrail_integrations.proxy.listener import Listener
 from guardrail_integrations.proxy.settings import Settings, Target
 from guardrail_integrations.proxy.upstream import HttpUpstream, client_tls
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from guardrail_integrations.proxy.fetch import FetchRules
-from guardrail_integrations.proxy.http_server import Clock
-from guardrail_integrations.proxy.upstream_connection import Timeouts
+from guardrail_integrations.proxy.timeouts import Clock, Timeouts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardrail_integrations.proxy.interfaces import UpstreamError
-from guardrail_integrations.proxy.json_body import BadJson, JsonBody, Path, read_json
+from guardrail_integrations.proxy.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.json_splice import Path
 
 MAX_EVENT = 16 << 20  # bytes
 TAIL = 16 << 10  # bytes at the end of a stream that is not read, kept for its last events

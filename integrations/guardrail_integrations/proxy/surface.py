@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from guardrail.hosting import Delta, Usage
-from guardrail_integrations.proxy.extraction import Found, Unscreenable
+
+if TYPE_CHECKING:
+    from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Surface:
 
     name: str
     path: str
-    read: Callable[[Any, Found], None]
-    answer: Callable[[Any, Found], None]
+    read: Callable[[Any, Extraction], None]
+    answer: Callable[[Any, Extraction], None]
     error: Callable[[Refusal], bytes]
     stream: Callable[[], Stream]
     marker: bytes = b";base64,"

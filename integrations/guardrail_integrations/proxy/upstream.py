@@ -21,8 +21,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from guardrail_integrations.proxy.interfaces import Request, UpstreamError
+from guardrail_integrations.proxy.timeouts import Timeouts
 from guardrail_integrations.proxy.upstream_answer import Answer
-from guardrail_integrations.proxy.upstream_connection import Connection, Timeouts
+from guardrail_integrations.proxy.upstream_connection import Connection
 
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 

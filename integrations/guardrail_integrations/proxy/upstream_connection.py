@@ -7,10 +7,8 @@ answer is read only as fast as it is taken, and every wait has a limit.
 from __future__ import annotations
 
 import asyncio
-import re
 import select
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from guardrail_integrations.proxy.interfaces import (
@@ -20,7 +18,9 @@ from guardrail_integrations.proxy.interfaces import (
     UpstreamError,
     UpstreamFault,
 )
+from guardrail_integrations.proxy.request_head import encode_head
 from guardrail_integrations.proxy.sending import bare_socket, left_of, slices
+from guardrail_integrations.proxy.timeouts import Timeouts
 from guardrail_integrations.proxy.upstream_answer import Answer
 
 if TYPE_CHECKING:
@@ -29,27 +29,6 @@ if TYPE_CHECKING:
 TOGETHER = 64 * 1024  # head and body up to this size leave in one write
 MAX_FIELDS = 500
 FRESH_S = 0.05
-
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110, section 5.6.2
-_HEAD = re.compile(rb"%b [!-~\x80-\xff]+ HTTP/1\.1\r\n(?:%b: [^\r\n]*\r\n)*\r\n" % (_TOKEN, _TOKEN))
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds before an exchange is given up; None never does.
-
-    `connect` covers name, TCP and TLS; `pool` is the wait for a free connection; `send` the time
-    in which an upstream takes nothing of the request; `head` the wait for the head of the answer;
-    `idle` the wait between its pieces, in which a reader that holds it back does not count;
-    `total` the whole exchange.
-    """
-
-    connect: float | None = 10.0
-    pool: float | None = 10.0
-    send: float | None = 60.0
-    head: float | None = 600.0
-    idle: float | None = 300.0
-    total: float | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -413,21 +392,6 @@ class Connection(asyncio.Protocol):
             self._timer = self.loop.call_at(self._due, self._tick)
             return
         self._fail("timeout", f"waited too long {self._awaited or 'for the exchange to end'}")
-
-
-def encode_head(request: Request) -> bytes:
-    """The head as bytes. Raises ValueError for what could be read as more than one request."""
-    lines = [request.method, b" ", request.target, b" HTTP/1.1\r\n"]
-    for name, value in request.headers:
-        lines += (name, b": ", value, b"\r\n")
-    lines.append(b"\r\n")
-    head = b"".join(lines)
-    ends = len(request.headers) + 2
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
-        raise ValueError("a header's value holds a line break")
-    if _HEAD.fullmatch(head) is None:
-        raise ValueError("a method, target or header's name holds characters that it must not")
-    return head
 
 
 def _closes(headers: Headers) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guardrail import GuardrailError
+from guardrail.hosting import shared_pools
 from guardrail_integrations.proxy.access_log import AccessLog
 from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.interfaces import Observer
@@ -24,11 +25,14 @@ from guardrail_integrations.proxy.tracing import export_traces
 
 _log = logging.getLogger("guardrail.proxy")
 
+PICTURES_NICE = 15  # of checks of pictures, which take seconds of a core that texts need for less
+
 
 def run(options: Options, sock: Any) -> None:
     """One process: serve on the socket until SIGTERM or SIGINT."""
     _keep_memory()
     gc.set_threshold(50_000, 20, 50)  # a call makes hundreds of objects, and hardly any cycle
+    shared_pools().pictures.nice = PICTURES_NICE
     sys.setswitchinterval(0.0005)  # else a thread that is busy holds calls up for 5 ms at a time
     try:
         import uvloop

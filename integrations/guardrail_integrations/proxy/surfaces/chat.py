@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from guardrail.hosting import Delta, Role
+from guardrail_integrations.proxy.data_urls import data_url
 from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
-from guardrail_integrations.proxy.extraction import Found, Unscreenable, encoded
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
@@ -35,7 +36,7 @@ ROLES: Mapping[Any, Role] = {
 }
 
 
-def read(root: Any, found: Found) -> None:
+def read(root: Any, found: Extraction) -> None:
     """The parts of a request."""
     for key, value in root.items():
         if key == "messages" and isinstance(value, list):
@@ -47,7 +48,7 @@ def read(root: Any, found: Found) -> None:
             found.rest(value, (key,))
 
 
-def _message(message: Any, path: Path, found: Found) -> None:
+def _message(message: Any, path: Path, found: Extraction) -> None:
     if not isinstance(message, dict):
         found.rest(message, path)
         return
@@ -69,7 +70,7 @@ def _message(message: Any, path: Path, found: Found) -> None:
         found.others(message, _MESSAGE, path, role, source)
 
 
-def _called(call: Any, path: Path, found: Found) -> None:
+def _called(call: Any, path: Path, found: Extraction) -> None:
     """A call of a tool that the model made earlier."""
     if isinstance(call, dict):
         found.others(call, ("id", "type", "index"), path, "assistant")
@@ -77,7 +78,7 @@ def _called(call: Any, path: Path, found: Found) -> None:
         found.rest(call, path, "assistant")
 
 
-def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
+def _block(block: Any, path: Path, found: Extraction, role: Role, source: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
     if kind in _TEXT_BLOCKS:
         found.others(block, ("type",), path, role, source)
@@ -102,7 +103,7 @@ def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> Non
         found.rest(block, path, role, source)
 
 
-def file(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
+def file(value: Any, path: Path, found: Extraction, role: Role, source: str) -> None:
     """A file by its bytes, its id or its address."""
     if not isinstance(value, dict):
         found.skip("file", path)
@@ -112,7 +113,7 @@ def file(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
     def write(data: bytes, kind: str) -> Mapping[Path, Any]:
         kept = {key: item for key, item in value.items() if key not in ("file_url", "file_id")}
         named = {"filename": "file.pdf", **kept}
-        return {path: {**named, "file_data": f"data:{kind};base64,{encoded(data)}"}}
+        return {path: {**named, "file_data": data_url(data, kind)}}
 
     if isinstance(data, str) and data[:5].lower() == "data:":
         found.file_url(data, (*path, "file_data"), role, source)
@@ -126,7 +127,7 @@ def file(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
         found.text(value["filename"], (*path, "filename"), role, source)
 
 
-def answer(root: Any, found: Found) -> None:
+def answer(root: Any, found: Extraction) -> None:
     """The texts of an answer."""
     found.usage = usage_from(root.get("usage"))
     choices = root.get("choices")
@@ -145,7 +146,7 @@ def answer(root: Any, found: Found) -> None:
                 found.rest(value, (*path, key), "assistant", "model")
 
 
-def _answered(message: Mapping[str, Any], path: Path, found: Found) -> None:
+def _answered(message: Mapping[str, Any], path: Path, found: Extraction) -> None:
     for key, value in message.items():
         if value is None or key == "role":
             continue

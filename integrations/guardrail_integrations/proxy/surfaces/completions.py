@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from guardrail_integrations.proxy.extraction import Found
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.extraction import Extraction
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces.chat import CONTROL, ChatStream, answer
 
 
-def read(root: Any, found: Found) -> None:
+def read(root: Any, found: Extraction) -> None:
     """The parts of a request."""
     for key, value in root.items():
         if key in ("prompt", "suffix"):
@@ -24,7 +24,7 @@ def read(root: Any, found: Found) -> None:
 
 
 def texts_or_tokens(
-    value: Any, path: Path, found: Found, said: Callable[[Any, Path], None]
+    value: Any, path: Path, found: Extraction, said: Callable[[Any, Path], None]
 ) -> None:
     """What is said, once or in a list, or numbers that stand for it and that no check can read.
     llama.cpp takes a text with media beside it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardrail_integrations.proxy.extraction import Found
+from guardrail_integrations.proxy.extraction import Extraction
 from guardrail_integrations.proxy.surface import Surface, anthropic_error
 from guardrail_integrations.proxy.surfaces import messages
 
 
-def answer(root: Any, found: Found) -> None:
+def answer(root: Any, found: Extraction) -> None:
     """A count: nothing to read."""
 
 

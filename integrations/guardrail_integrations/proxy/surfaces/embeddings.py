@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from guardrail_integrations.proxy.extraction import Found
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.extraction import Extraction
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces import chat
 from guardrail_integrations.proxy.surfaces.completions import texts_or_tokens
@@ -14,13 +14,13 @@ from guardrail_integrations.proxy.surfaces.completions import texts_or_tokens
 _PICTURES = ("image", "image_base64")  # as Jina and others take them
 
 
-def read(root: Any, found: Found) -> None:
+def read(root: Any, found: Extraction) -> None:
     """The parts of a request."""
     texts_or_tokens(root.get("input"), ("input",), found, partial(_item, found))
     chat.read({key: value for key, value in root.items() if key != "input"}, found)
 
 
-def _item(found: Found, value: Any, path: Path) -> None:
+def _item(found: Extraction, value: Any, path: Path) -> None:
     """A text, or an object that holds one or a picture, in base64 or at an address."""
     shown = [
         key for key in _PICTURES if isinstance(value, dict) and isinstance(value.get(key), str)
@@ -36,7 +36,7 @@ def _item(found: Found, value: Any, path: Path) -> None:
         found.rest(value, path)
 
 
-def answer(root: Any, found: Found) -> None:
+def answer(root: Any, found: Extraction) -> None:
     """Vectors: nothing to read."""
 
 

@@ -6,15 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from guardrail.hosting import Delta, Role, name_of
+from guardrail_integrations.proxy.data_urls import encoded, media_type
 from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
-from guardrail_integrations.proxy.extraction import (
-    Found,
-    Remote,
-    Unscreenable,
-    encoded,
-    media_type,
-)
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
+from guardrail_integrations.proxy.files import Remote
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
@@ -35,7 +31,7 @@ _LABELS = frozenset(
 _SHOWN: Path = ("content_block", "source", "data")  # where an event has a picture
 
 
-def read(root: Any, found: Found) -> None:
+def read(root: Any, found: Extraction) -> None:
     """The parts of a request."""
     for key, value in root.items():
         if key == "system":
@@ -49,7 +45,7 @@ def read(root: Any, found: Found) -> None:
             found.rest(value, (key,))
 
 
-def _message(message: Any, path: Path, found: Found) -> None:
+def _message(message: Any, path: Path, found: Extraction) -> None:
     if not isinstance(message, dict):
         found.rest(message, path)
         return
@@ -60,7 +56,7 @@ def _message(message: Any, path: Path, found: Found) -> None:
     found.others(message, ("role", "content"), path, role)
 
 
-def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
+def _block(block: Any, path: Path, found: Extraction, role: Role, source: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
     if kind == "text" or kind == "thinking":
         found.others(block, _LABELS, path, role, source)
@@ -85,7 +81,7 @@ def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> Non
         found.rest(block, path, role, source)
 
 
-def _picture(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
+def _picture(value: Any, path: Path, found: Extraction, role: Role, source: str) -> None:
     if not isinstance(value, dict):
         found.rest(value, path, role, source)
     elif value.get("type") == "base64" and isinstance(value.get("data"), str):
@@ -98,7 +94,13 @@ def _picture(value: Any, path: Path, found: Found, role: Role, source: str) -> N
 
 
 def _named(
-    value: Mapping[str, Any], path: Path, found: Found, role: Role, source: str, *, picture: bool
+    value: Mapping[str, Any],
+    path: Path,
+    found: Extraction,
+    role: Role,
+    source: str,
+    *,
+    picture: bool,
 ) -> None:
     """A source that names an address or an uploaded file."""
 
@@ -114,7 +116,7 @@ def _named(
     found.remote.append(Remote(kind, address, name_of(path), role, source, write, picture))
 
 
-def _document(value: Any, path: Path, found: Found, role: Role, source: str) -> None:
+def _document(value: Any, path: Path, found: Extraction, role: Role, source: str) -> None:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "text":
         found.text(value.get("data"), (*path, "data"), role, source)
@@ -130,7 +132,7 @@ def _document(value: Any, path: Path, found: Found, role: Role, source: str) -> 
         found.skip("file", path)
 
 
-def answer(root: Any, found: Found) -> None:
+def answer(root: Any, found: Extraction) -> None:
     """The texts of an answer."""
     found.usage = usage_from(root.get("usage"))
     reason = root.get("stop_reason")

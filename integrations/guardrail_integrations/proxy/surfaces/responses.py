@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail.hosting import Delta, Role, name_of
+from guardrail_integrations.proxy.data_urls import data_url
 from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
-from guardrail_integrations.proxy.extraction import Found, Remote, Unscreenable, encoded
-from guardrail_integrations.proxy.json_body import Path
+from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
+from guardrail_integrations.proxy.files import Remote
+from guardrail_integrations.proxy.json_splice import Path
 from guardrail_integrations.proxy.surface import (
     Refusal,
     Surface,
@@ -30,7 +32,7 @@ _LABELS = frozenset(
 )
 
 
-def read(root: Any, found: Found) -> None:
+def read(root: Any, found: Extraction) -> None:
     """The parts of a request."""
     for key, value in root.items():
         if key == "input":
@@ -46,7 +48,7 @@ def read(root: Any, found: Found) -> None:
             found.rest(value, (key,))
 
 
-def _input(value: Any, path: Path, found: Found) -> None:
+def _input(value: Any, path: Path, found: Extraction) -> None:
     if isinstance(value, list):
         for index, item in enumerate(value):
             _item(item, (*path, index), found)
@@ -54,7 +56,7 @@ def _input(value: Any, path: Path, found: Found) -> None:
         found.text(value, path)
 
 
-def _item(item: Any, path: Path, found: Found) -> None:
+def _item(item: Any, path: Path, found: Extraction) -> None:
     if not isinstance(item, dict):
         found.rest(item, path)
         return
@@ -83,7 +85,7 @@ def _item(item: Any, path: Path, found: Found) -> None:
         found.others(item, _LABELS, path, role, "tool" if role == "tool" else "typed")
 
 
-def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> None:
+def _block(block: Any, path: Path, found: Extraction, role: Role, source: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
     if kind in ("input_image", "computer_screenshot"):
         address, identity = block.get("image_url"), block.get("file_id")
@@ -94,7 +96,7 @@ def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> Non
 
             def write(data: bytes, kind: str) -> Mapping[Path, Any]:
                 kept = {key: value for key, value in block.items() if key != "file_id"}
-                return {path: {**kept, "image_url": f"data:{kind};base64,{encoded(data)}"}}
+                return {path: {**kept, "image_url": data_url(data, kind)}}
 
             found.remote.append(Remote("file", identity, name, role, source, write))
         found.others(block, ("type", "image_url", "file_id", "detail"), path, role, source)
@@ -112,7 +114,7 @@ def _block(block: Any, path: Path, found: Found, role: Role, source: str) -> Non
         found.rest(block, path, role, source)
 
 
-def answer(root: Any, found: Found) -> None:
+def answer(root: Any, found: Extraction) -> None:
     """The texts and pictures of an answer."""
     found.usage = usage_from(root.get("usage"))
     status = root.get("status")
@@ -135,7 +137,7 @@ def answer(root: Any, found: Found) -> None:
                 found.rest(value, inner, "assistant", "model")
 
 
-def _answered(block: Any, path: Path, found: Found) -> None:
+def _answered(block: Any, path: Path, found: Extraction) -> None:
     if isinstance(block, dict):
         if block.get("logprobs"):
             found.shadows.append((path, (*path, "logprobs")))
