@@ -25,7 +25,7 @@ from guardrail_integrations.proxy.tracing import export_traces
 
 _log = logging.getLogger("guardrail.proxy")
 
-PICTURES_NICE = 15  # of checks of pictures, which take seconds of a core that texts need for less
+PICTURES_NICE = 19  # of checks of pictures, which take seconds of a core that texts need for less
 
 
 def run(options: Options, sock: Any) -> None:
