@@ -30,7 +30,7 @@ from guardrail_detectors.normalise import INVISIBLE, Normalised, cased_and_folde
 from guardrail_detectors.normalise import plain as as_plain
 
 ALONE = 128  # decoded pieces of one text that are read one by one
-MAX_DECODED = 1_000_000  # characters of all of them, and of their own readings
+MAX_DECODED = 4_000_000  # characters of all of them, and of their own readings
 HEX_DIGITS = 20  # of one piece at least
 ESCAPED = 0.5  # of its length at most is left of a line most of which is escaped
 SPACED_LETTERS = 4  # a row of digits is a table
