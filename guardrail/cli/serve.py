@@ -55,8 +55,8 @@ def serve(
     under way and end.
     """
     try:
-        from guardrail_integrations.proxy.options import Options
-        from guardrail_integrations.proxy.supervisor import serve_forever
+        from guardrail_integrations.proxy.server.options import Options
+        from guardrail_integrations.proxy.server.supervisor import serve_forever
     except ImportError as error:
         fail(f"{error.name} is not installed: pip install 'guardrail-vision[proxy]'")
     options = Options(

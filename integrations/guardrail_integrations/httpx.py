@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from guardrail import MissingExtra
+from guardrail_integrations.proxy.http.timeouts import Timeouts
 from guardrail_integrations.proxy.interfaces import Request, Response, UpstreamError
-from guardrail_integrations.proxy.timeouts import Timeouts
-from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling
+from guardrail_integrations.proxy.upstream.pool import HttpUpstream, Pooling
 
 try:
     import httpx

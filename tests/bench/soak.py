@@ -22,9 +22,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guardrail_integrations.proxy.http.timeouts import Timeouts
 from guardrail_integrations.proxy.interfaces import Request, UpstreamError
-from guardrail_integrations.proxy.timeouts import Timeouts
-from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling
+from guardrail_integrations.proxy.upstream.pool import HttpUpstream, Pooling
 from tests.bench.proxy import CHAT, INJECTION
 from tests.bench.servers import free_port, serving
 

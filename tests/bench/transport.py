@@ -18,7 +18,7 @@ import httpx
 
 from guardrail_integrations.httpx import HttpxTransport
 from guardrail_integrations.proxy.interfaces import Request
-from guardrail_integrations.proxy.upstream import HttpUpstream
+from guardrail_integrations.proxy.upstream.pool import HttpUpstream
 from tests.bench.servers import nginx_origin
 
 ROUNDS = 9

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from guardrail.cli import main
-from guardrail_integrations.proxy.configuration import ProxyFile
+from guardrail_integrations.proxy.server.configuration import ProxyFile
 from tests.documentation.pages import PAGES, ROOT, blocks, played, steady, workplace
 
 README = (ROOT / "README.md").read_text("utf-8")

@@ -15,7 +15,7 @@ import pytest
 from guardrail import Action, Image
 from guardrail.pdf import of_pictures, read_pdf
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.fetch import FetchRules, SafeFetcher
+from guardrail_integrations.proxy.upstream.fetch import FetchRules, SafeFetcher
 from tests.pdf.drawn import WHITE, Line, pdf
 from tests.pdf.test_pdf import HIDDEN, POLICY, SENTENCE
 from tests.proxy.scripted import Peer, scripted
@@ -81,7 +81,7 @@ async def test_a_file_is_written_once_and_not_on_the_event_loop(
         threads.append(threading.current_thread())
         return of_pictures(pages)
 
-    monkeypatch.setattr("guardrail_integrations.proxy.files.of_pictures", noted)
+    monkeypatch.setattr("guardrail_integrations.proxy.body.files.of_pictures", noted)
     async with running(REDACTS, says(chat_answer("fine"))) as proxy:
         data = pdf([Line(SENTENCE)], [Line(SENTENCE)], [Line(SENTENCE)])
         assert (await post(proxy.url, chat(data))).status_code == 200

@@ -14,7 +14,7 @@ from typing import Any
 from guardrail import Guard
 from guardrail.policy import Policy
 from guardrail.testing import CapturedRecords
-from guardrail_integrations.proxy.serve import Server, bound, serving
+from guardrail_integrations.proxy.server.serve import Server, bound, serving
 from guardrail_integrations.proxy.settings import Settings
 from tests.proxy.scripted import Peer, Play, Seen, chunk, scripted
 

@@ -20,9 +20,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from guardrail import Guard
 from guardrail.testing import fixed_detector, policy_of
 from guardrail.testing import rule as policy_rule
-from guardrail_integrations.proxy.endpoints import ENDPOINTS
-from guardrail_integrations.proxy.openapi import document
-from guardrail_integrations.proxy.serve import Server, bound, serving
+from guardrail_integrations.proxy.server.endpoints import ENDPOINTS
+from guardrail_integrations.proxy.server.openapi import document
+from guardrail_integrations.proxy.server.serve import Server, bound, serving
 from guardrail_integrations.proxy.settings import Settings
 from tests.proxy.scripted import Peer, scripted
 

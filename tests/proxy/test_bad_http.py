@@ -8,7 +8,7 @@ import json
 import pytest
 
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.timeouts import Clock
+from guardrail_integrations.proxy.http.timeouts import Clock
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import Peer
 from tests.proxy.serving import chat_answer, running, says, tight

@@ -17,10 +17,10 @@ from guardrail.canaries import CANARIES
 from guardrail.errors import NotRun
 from guardrail.policy import Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.metrics import Metrics
-from guardrail_integrations.proxy.openapi import document
-from guardrail_integrations.proxy.options import Options
-from guardrail_integrations.proxy.worker import reload_policy
+from guardrail_integrations.proxy.server.openapi import document
+from guardrail_integrations.proxy.server.options import Options
+from guardrail_integrations.proxy.server.worker import reload_policy
+from guardrail_integrations.proxy.telemetry.metrics import Metrics
 from tests.proxy.raw import Got, ask, post
 from tests.proxy.serving import chat_answer, data_url, running, says, tight
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrail_integrations.proxy.addresses import is_public
-from guardrail_integrations.proxy.configuration import read_settings
-from guardrail_integrations.proxy.fetch import FetchRules, SafeFetcher, read_url, sniff
 from guardrail_integrations.proxy.interfaces import FetchError
+from guardrail_integrations.proxy.server.configuration import read_settings
+from guardrail_integrations.proxy.upstream.addresses import is_public
+from guardrail_integrations.proxy.upstream.fetch import FetchRules, SafeFetcher, read_url, sniff
 from tests.proxy.scripted import Peer, certified, scripted
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 100

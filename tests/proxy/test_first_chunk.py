@@ -9,7 +9,7 @@ import pytest
 
 from guardrail.policy import Proxying
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.http_server import Connection
+from guardrail_integrations.proxy.http.connection import Connection
 from tests.proxy.raw import chat, post
 from tests.proxy.serving import chat_chunks, running, says
 from tests.proxy.test_receiving import Line

@@ -18,7 +18,7 @@ from guardrail import Action, Guard
 from guardrail.policy import Policy
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.settings import Settings
-from guardrail_integrations.proxy.upstream import HttpUpstream
+from guardrail_integrations.proxy.upstream.pool import HttpUpstream
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, Play, chunk, cut_short, hangs, rambles
 from tests.proxy.serving import chat_answer, chat_chunks, data_url, running, says

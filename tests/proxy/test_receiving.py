@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy import http_server
-from guardrail_integrations.proxy.exchange import BodyLost, BodyTooLarge, Exchange
-from guardrail_integrations.proxy.http_server import Connection
-from guardrail_integrations.proxy.listener import Listener
-from guardrail_integrations.proxy.timeouts import Clock
+from guardrail_integrations.proxy.http.connection import Connection
+from guardrail_integrations.proxy.http.exchange import BodyLost, BodyTooLarge, Exchange
+from guardrail_integrations.proxy.http.listener import Listener
+from guardrail_integrations.proxy.http.timeouts import Clock
 from tests.proxy.raw import Wire, chat, post, wire
 from tests.proxy.scripted import certified
 from tests.proxy.serving import chat_answer, running, says, tight
@@ -173,7 +172,7 @@ def test_requests_are_the_same_with_and_without_the_parser(
     with pytest.MonkeyPatch.context() as patch:
         found = []
         for short in (1 << 40, 300, 0):
-            patch.setattr(http_server, "SHORT", short)
+            patch.setattr("guardrail_integrations.proxy.http.connection.SHORT", short)
             found.append(asyncio.run(served(b"".join(whole), tail, splits, readers)))
     assert found[0] == found[1] == found[2]
 

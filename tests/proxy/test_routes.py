@@ -14,13 +14,13 @@ import pytest
 
 from guardrail import Guard, Sink
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.configuration import read_settings
+from guardrail_integrations.proxy.http.timeouts import Timeouts
 from guardrail_integrations.proxy.interfaces import Fetched, FetchError
-from guardrail_integrations.proxy.metrics import Metrics
-from guardrail_integrations.proxy.options import Options
+from guardrail_integrations.proxy.server.configuration import read_settings
+from guardrail_integrations.proxy.server.options import Options
+from guardrail_integrations.proxy.server.worker import reload_policy
 from guardrail_integrations.proxy.settings import Route, Settings, Target
-from guardrail_integrations.proxy.timeouts import Timeouts
-from guardrail_integrations.proxy.worker import reload_policy
+from guardrail_integrations.proxy.telemetry.metrics import Metrics
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, chunk, scripted
 from tests.proxy.serving import chat_answer, chat_chunks, pixel, running, says

@@ -12,10 +12,10 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardrail_integrations.proxy.http.sending import MOST, SLICE, bare_socket, left_of, slices
+from guardrail_integrations.proxy.http.timeouts import Timeouts
 from guardrail_integrations.proxy.interfaces import Request, UpstreamError
-from guardrail_integrations.proxy.sending import MOST, SLICE, bare_socket, left_of, slices
-from guardrail_integrations.proxy.timeouts import Timeouts
-from guardrail_integrations.proxy.upstream import HttpUpstream
+from guardrail_integrations.proxy.upstream.pool import HttpUpstream
 from tests.proxy.scripted import Peer, certified, scripted
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

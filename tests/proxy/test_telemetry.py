@@ -26,12 +26,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from guardrail import Detector, Finding, Guard, Spec, View
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.backlog import Backlog
 from guardrail_integrations.proxy.interfaces import Access
-from guardrail_integrations.proxy.metrics import Metrics
-from guardrail_integrations.proxy.serve import bound, serving
+from guardrail_integrations.proxy.server.serve import bound, serving
 from guardrail_integrations.proxy.settings import Settings
-from guardrail_integrations.proxy.tracing import hand_on, parent_of
+from guardrail_integrations.proxy.telemetry.backlog import Backlog
+from guardrail_integrations.proxy.telemetry.metrics import Metrics
+from guardrail_integrations.proxy.telemetry.tracing import hand_on, parent_of
 from tests.proxy.scripted import scripted
 from tests.proxy.serving import chat_answer, data_url, says
 

@@ -16,9 +16,9 @@ import trustme
 
 from guardrail import Guard
 from guardrail.testing import CapturedRecords, fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.configuration import read_settings
-from guardrail_integrations.proxy.options import Options
-from guardrail_integrations.proxy.serve import bound, serving
+from guardrail_integrations.proxy.server.configuration import read_settings
+from guardrail_integrations.proxy.server.options import Options
+from guardrail_integrations.proxy.server.serve import bound, serving
 from tests.proxy.scripted import scripted
 from tests.proxy.serving import chat_answer, chat_chunks, says
 

@@ -11,9 +11,9 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardrail_integrations.proxy.http.timeouts import Timeouts
 from guardrail_integrations.proxy.interfaces import Request, Response, UpstreamError
-from guardrail_integrations.proxy.timeouts import Timeouts
-from guardrail_integrations.proxy.upstream import HttpUpstream, Pooling
+from guardrail_integrations.proxy.upstream.pool import HttpUpstream, Pooling
 from tests.proxy.scripted import Peer, answering, certified, scripted
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from guardrail.testing import fixed_detector, policy_of, rule
+from guardrail_integrations.proxy.body.sse import MAX_EVENT
+from guardrail_integrations.proxy.http.timeouts import Timeouts
 from guardrail_integrations.proxy.settings import Route, Settings, Target
-from guardrail_integrations.proxy.sse import MAX_EVENT
-from guardrail_integrations.proxy.timeouts import Timeouts
 from tests.proxy.raw import Got, ask, chat, post, wire
 from tests.proxy.scripted import STREAM, Peer, Play, chunk, cut_short, rambles
 from tests.proxy.serving import answered, chat_answer, chat_chunks, running

@@ -2,31 +2,37 @@
 
 How a call goes through it:
 
-listener.py       clients' connections; http_server.py: one of them, its bytes to Exchanges
-                  (exchange.py) and answers back to bytes; request_head.py: what heads may be
-app.py            which path is what: a surface, our own endpoints.py, anything else (forward.py)
-request_state.py  what is known of a request, from here until it is told of
-capacity.py       what is under way and held in memory; request_body.py, answer_body.py: bodies
-                  within it, unpacked (compression.py) and read
-guarded.py        one guarded call: its surface, its flow, its upstream
-  surfaces/       one file for each API: read a body, write changes back, blocks, streams
-  surface.py      what a surface is; extraction.py, deltas.py read and write for it
-  json_body.py    a body, read once; json_splice.py: what changes in it; data_urls.py
-  files.py        what a call only names, and its files; pictures.py: pictures known again
-  attachments.py  gets and reads them: fetch.py (addresses.py), file_ids.py
-  streaming.py    a streamed answer on its way, event by event (sse.py)
-upstream.py       Requests to an upstream, and Responses from it
-  upstream_connection.py: one connection; upstream_answer.py: an answer as far as it has come
-refusals.py       why there is no answer; proxy_rules.py: the proxy's own decisions, in the record
-backlog.py        what is told of calls behind them: metrics.py, tracing.py, reply_metadata.py
+http/       listener.py: clients' connections; connection.py: one of them, its bytes to Exchanges
+            (exchange.py) and answers back to bytes; request_head.py: what heads may be
+server/     app.py: which path is what: a surface, one of our own endpoints.py, or any other
+call/       request_state.py: what is known of a request, from here until it is told of
+            request_body.py, answer_body.py: bodies, received and read within capacity.py
+            attachments.py: gets what a call only names (file_ids.py), and reads its files
+            guarded.py: one guarded call: its surface, its flow, its upstream
+            streaming.py: a streamed answer on its way; reply_metadata.py: what answers tell
+            forward.py: requests to an upstream, and answers back, of whatever kind
+surfaces/   one file for each API: read a body, write changes back, blocks, streams
+body/       surface.py: what a surface is; extraction.py, deltas.py: read and write for it
+            json_body.py: a body, read once; json_splice.py: what changes in it; sse.py: events
+            gathering.py: a body as it comes; pictures.py: pictures known again; files.py
+upstream/   pool.py: Requests to an upstream, and Responses from it; connection.py: one
+            connection; answer.py: an answer as far as it has come; fetch.py: safe fetches
+verdicts/   refusals.py: why there is no answer; proxy_rules.py: the proxy's own decisions, in
+            the record; headers.py: what clients are told of a call that went on
+telemetry/  backlog.py: what is told of calls, behind them: metrics.py, tracing.py; access_log.py
 
-serve.py          a proxy that listens; worker.py: a process of it, with signals and reloads
-supervisor.py     `guardrail serve`: one worker or several, as options.py says; access_log.py
-settings.py       how it is set up (timeouts.py); configuration.py: from a file
-readiness.py      whether its checks work
+How it is run:
+
+server/     serve.py: a proxy that listens; worker.py: a process of it, with signals and reloads
+            supervisor.py: `guardrail serve`: one worker or several, as options.py says
+            configuration.py: settings from a file; readiness.py: whether its checks work
+settings.py, interfaces.py: how it is set up, and what its parts hand to each other
+
+Each imports only what stands before it here, but for the names of types:
+interfaces, http, upstream, settings, verdicts, body, surfaces, telemetry, call, server.
 """
 
-from guardrail_integrations.proxy.serve import Server, bound, serving
+from guardrail_integrations.proxy.server.serve import Server, bound, serving
 from guardrail_integrations.proxy.settings import Route, Settings, Target
 
 __all__ = ["Route", "Server", "Settings", "Target", "bound", "serving"]

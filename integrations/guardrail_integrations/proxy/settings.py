@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from guardrail_integrations.proxy.fetch import FetchRules
-from guardrail_integrations.proxy.timeouts import Clock, Timeouts
+from guardrail_integrations.proxy.http.timeouts import Clock, Timeouts
+from guardrail_integrations.proxy.upstream.fetch import FetchRules
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""The APIs that the proxy can read: one module each, with a `surface`. A new file is a new one."""
+"""The APIs that the proxy can read: one module each, with a `surface`. A new file is a new one.
+They import body.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from urllib.parse import unquote
 
-from guardrail_integrations.proxy.surface import Surface
+from guardrail_integrations.proxy.body.surface import Surface
 
 
 @cache

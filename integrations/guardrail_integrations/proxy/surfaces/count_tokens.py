@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardrail_integrations.proxy.extraction import Extraction
-from guardrail_integrations.proxy.surface import Surface, anthropic_error
+from guardrail_integrations.proxy.body.extraction import Extraction
+from guardrail_integrations.proxy.body.surface import Surface, anthropic_error
 from guardrail_integrations.proxy.surfaces import messages
 
 

@@ -6,18 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from guardrail.hosting import Delta, Role, name_of
-from guardrail_integrations.proxy.data_urls import encoded, media_type
-from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
-from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
-from guardrail_integrations.proxy.files import Remote
-from guardrail_integrations.proxy.json_splice import Path
-from guardrail_integrations.proxy.surface import (
-    Refusal,
-    Surface,
-    anthropic_error,
-    sse,
-    usage_from,
-)
+from guardrail_integrations.proxy.body.data_urls import encoded, media_type
+from guardrail_integrations.proxy.body.deltas import Piece, exchanged, strings, told
+from guardrail_integrations.proxy.body.extraction import Extraction, Unscreenable
+from guardrail_integrations.proxy.body.files import Remote
+from guardrail_integrations.proxy.body.json_splice import Path
+from guardrail_integrations.proxy.body.surface import Surface, anthropic_error, sse, usage_from
+from guardrail_integrations.proxy.verdicts.refusals import Refusal
 
 _CONTROL = frozenset(
     """model stream metadata stop_sequences tool_choice service_tier container thinking betas

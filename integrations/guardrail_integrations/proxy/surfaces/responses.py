@@ -6,19 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail.hosting import Delta, Role, name_of
-from guardrail_integrations.proxy.data_urls import data_url
-from guardrail_integrations.proxy.deltas import Piece, exchanged, strings, told
-from guardrail_integrations.proxy.extraction import Extraction, Unscreenable
-from guardrail_integrations.proxy.files import Remote
-from guardrail_integrations.proxy.json_splice import Path
-from guardrail_integrations.proxy.surface import (
-    Refusal,
-    Surface,
-    openai_error,
-    sse,
-    usage_from,
-)
+from guardrail_integrations.proxy.body.data_urls import data_url
+from guardrail_integrations.proxy.body.deltas import Piece, exchanged, strings, told
+from guardrail_integrations.proxy.body.extraction import Extraction, Unscreenable
+from guardrail_integrations.proxy.body.files import Remote
+from guardrail_integrations.proxy.body.json_splice import Path
+from guardrail_integrations.proxy.body.surface import Surface, openai_error, sse, usage_from
 from guardrail_integrations.proxy.surfaces.chat import ROLES, file
+from guardrail_integrations.proxy.verdicts.refusals import Refusal
 
 _CONTROL = frozenset(
     """model stream stream_options tool_choice metadata service_tier user safety_identifier

@@ -1,0 +1,45 @@
+"""Files that a call names by their id, read from the upstream's files API."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from guardrail_integrations.proxy.body.files import Remote
+from guardrail_integrations.proxy.call.forward import upstream_headers
+from guardrail_integrations.proxy.http.headers import without
+from guardrail_integrations.proxy.interfaces import Request
+from guardrail_integrations.proxy.verdicts.proxy_rules import FILE_IDS
+from guardrail_integrations.proxy.verdicts.refusals import refused
+
+if TYPE_CHECKING:
+    from guardrail_integrations.proxy.http.exchange import Exchange
+    from guardrail_integrations.proxy.interfaces import Upstream
+    from guardrail_integrations.proxy.settings import Target
+
+_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_OF_THE_CALL = (b"content-length", b"content-type", b"content-encoding", b"accept-encoding")
+
+
+async def uploaded(
+    remote: Remote, exchange: Exchange, target: Target, upstream: Upstream, limit: float
+) -> bytes:
+    """An uploaded file of up to `limit` bytes or a piece more, read with the key that the call
+    has. Raises Refused."""
+    if not _FILE_ID.fullmatch(remote.address):
+        message = f"{remote.name}: not a file id."
+        raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
+    headers = without(upstream_headers(exchange, target), *_OF_THE_CALL)
+    path = target.prefix.removesuffix(b"/v1") + b"/v1/files/%b/content"
+    request = Request(b"GET", path % remote.address.encode(), headers)
+    response = await upstream.send(request)
+    try:
+        if response.status != 200:
+            message = f"{remote.name}: the upstream does not hand this file out; send its bytes."
+            raise refused(400, "file_unreadable", message, remote.name, FILE_IDS)
+        pieces: list[bytes] = []
+        while sum(map(len, pieces)) <= limit and (piece := await response.read()):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        response.close()

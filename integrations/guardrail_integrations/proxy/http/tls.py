@@ -1,0 +1,36 @@
+"""TLS, towards clients and upstreams."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def client_tls(
+    ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
+    """TLS towards an upstream: its certificate is always verified, against `ca` or the system's
+    authorities; `certificate` and `key` are shown where it asks for them."""
+    try:
+        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except ssl.SSLError:
+        raise ValueError(f"{ca}: no certificates in PEM") from None
+    if certificate is not None:
+        show(context, certificate, key)
+    return over_http(context)
+
+
+def over_http(context: ssl.SSLContext) -> ssl.SSLContext:
+    """TLS as HTTP/1.1 is spoken over it."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Load the certificate that the other side is shown. Raises ValueError."""
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError:
+        beside = "with its key" if key is None else f"of the key in {key}"
+        raise ValueError(f"{certificate}: no certificate in PEM {beside}") from None
