@@ -178,3 +178,33 @@ async def test_lengths_that_are_none_are_refused(size: bytes) -> None:
             assert (await one.get()).status in (400, 413)
             assert await one.closed()
         assert not proxy.upstream.requests
+
+
+async def test_one_connection_too_many_is_turned_away_and_the_next_is_served() -> None:
+    async with running(BLOCKS, QUIET, tight(connections=2)) as proxy:
+        async with wire(proxy.url), wire(proxy.url) as second:
+            second.send(post(chat()))
+            assert (await second.get()).status == 200
+            async with wire(proxy.url) as third:
+                got = await third.get()
+                assert got.status == 503
+                assert got.header("retry-after") == "1"
+                assert got.json["error"]["message"] == "Too many connections are open."
+                assert await third.closed()
+            second.send(post(chat()))
+            assert (await second.get()).status == 200
+        for _ in range(100):
+            if not proxy.server.listener.connections:
+                break
+            await asyncio.sleep(0.01)
+        assert (await ask(proxy.url, post(chat()))).status == 200
+
+
+async def test_who_goes_on_sending_still_reads_why_it_was_refused() -> None:
+    async with running(BLOCKS, QUIET) as proxy, wire(proxy.url) as one:
+        one.send(HEAD + b"X: a\x00b\r\n\r\n")
+        for _ in range(5):
+            await asyncio.sleep(0.05)
+            one.send(b"more")
+        assert (await one.get()).status == 400
+        assert await one.closed()

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import ssl
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,27 @@ async def test_logs_and_records_hold_no_keys_and_no_content(
     assert calls[0]["tenant"] == "shop"
     assert calls[2]["record"].startswith("gr_")
     assert "sk-" not in log.decode() + records.read_text()
+
+
+@contextlib.contextmanager
+def few_files(count: int) -> Iterator[None]:
+    """What is started here may open few files, unless it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_more_clients_are_served_than_files_may_be_open_at_first(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        with few_files(128):
+            url, _ = await stack.enter_async_context(served(tmp_path, says(chat_answer("fine"))))
+        wires = [await stack.enter_async_context(wire(url)) for _ in range(200)]
+        for one in (wires[0], wires[-1]):
+            one.send(post(chat()))
+            assert (await one.get()).status == 200
 
 
 async def test_tls_towards_clients(tmp_path: Path) -> None:

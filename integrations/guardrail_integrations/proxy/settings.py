@@ -68,8 +68,9 @@ class Route:
 class Settings:
     """What a proxy needs to know beside its policy.
 
-    Sizes are in bytes. `concurrent` bounds the calls under way, `picture_calls` those of them
-    that hold pictures; what comes over is refused with 503. `buffered` bounds what is held
+    Sizes are in bytes. `connections` bounds the connections of clients to one worker,
+    `concurrent` the calls under way, `picture_calls` those of them that hold pictures; what comes
+    over is refused with 503. `buffered` bounds what is held
     in memory of all bodies together: of requests as they come and as they unpack, and of answers
     that are read whole or held.
     """
@@ -78,6 +79,7 @@ class Settings:
     routes: tuple[Route, ...]
     max_body: int = 64 << 20
     max_answer: int = 64 << 20
+    connections: int = 10_000
     concurrent: int = 4_000
     picture_calls: int = 64
     buffered: int = 1 << 30

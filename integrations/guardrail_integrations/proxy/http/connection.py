@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 AHEAD = 16  # requests read ahead of the one that is being answered
 SETTLE_S = 30.0  # how long an answer that a client has had may still be looked at
-LINGER_S = 2.0  # an answer before the end of the request: how long the rest is read and dropped
+LINGER_S = 2.0  # how long a client that is answered before its end may go on sending
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -64,7 +64,12 @@ class Connection(asyncio.BufferedProtocol):
         """See asyncio."""
         self.transport = transport
         transport.set_write_buffer_limits(HELD_BYTES)
+        others = len(self.listener.connections)
         self.listener.connections.add(self)
+        if others >= 2 * self.listener.most:
+            self.abort()
+        elif others >= self.listener.most:
+            self._refuse(503)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
@@ -245,7 +250,9 @@ class Connection(asyncio.BufferedProtocol):
         if not exchange.complete and not self._deaf:
             self._lingers = self._loop.time() + LINGER_S
             self._resume()
-        elif self._deaf or not exchange.keep_alive or self.listener.closing:
+        elif self._deaf:
+            self._linger()
+        elif not exchange.keep_alive or self.listener.closing:
             self.close()
         else:
             self._since = self._last = self._loop.time()
@@ -258,14 +265,25 @@ class Connection(asyncio.BufferedProtocol):
         if self._reading is not None:
             self._reading.fail(status)
         elif self._current is None:
-            body = b'{"error": {"message": "%b", "type": "invalid_request_error"}}' % (
-                FAULTS.get(status, FAULTS[400])
+            kind = b"server_error" if status == 503 else b"invalid_request_error"
+            body = b'{"error": {"message": "%b", "type": "%b"}}' % (
+                FAULTS.get(status, FAULTS[400]),
+                kind,
             )
+            again = b"retry-after: 1\r\n" if status == 503 else b""
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-                b"connection: close\r\n\r\n%b" % (status, REASONS[status], len(body), body)
+                b"%bconnection: close\r\n\r\n%b" % (status, REASONS[status], len(body), again, body)
             )
-            self.close()
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close soon: what a client still sends to a closed connection resets it, and with it
+        goes the answer that was not read yet."""
+        self._lingers = self._loop.time() + LINGER_S
+        self._resume()
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
 
     # flow control and ends
 

@@ -16,10 +16,11 @@ Handler = Callable[[Exchange], Awaitable[None]]
 
 @dataclass
 class Listener:
-    """What all connections share."""
+    """What all connections share. Those over `most` are turned away."""
 
     handle: Handler
     clock: Clock = Clock()
+    most: int = 10_000
     connections: set[Connection] = field(default_factory=set)
     settling: set[asyncio.Task[None]] = field(default_factory=set)  # whose client has left
     received: Received = field(default_factory=Received)

@@ -18,6 +18,7 @@ FAULTS = {
     408: b"The head of the request took too long.",
     431: b"The head of the request is too large.",
     501: b"This transfer encoding is not supported.",
+    503: b"Too many connections are open.",
     505: b"Only HTTP/1.0 and HTTP/1.1 are spoken here.",
 }
 

@@ -60,6 +60,7 @@ class LimitsEntry(_Entry):
     body_mb: Annotated[int, Field(ge=1)] = Settings.max_body // MIB
     answer_mb: Annotated[int, Field(ge=1)] = Settings.max_answer // MIB
     buffered_mb: Annotated[int, Field(ge=1)] = Settings.buffered // MIB
+    connections: Annotated[int, Field(ge=1)] = Settings.connections
     calls: Annotated[int, Field(ge=1)] = Settings.concurrent
     picture_calls: Annotated[int, Field(ge=1)] = Settings.picture_calls
 
@@ -147,6 +148,7 @@ def read_settings(path: Path) -> Settings:
         max_body=entry.limits.body_mb * MIB,
         max_answer=entry.limits.answer_mb * MIB,
         buffered=entry.limits.buffered_mb * MIB,
+        connections=entry.limits.connections,
         concurrent=entry.limits.calls,
         picture_calls=entry.limits.picture_calls,
         tenant_header=entry.headers.tenant,

@@ -70,7 +70,7 @@ def serving(
         endpoints={**ENDPOINTS, **(endpoints or {})},
         observers=observers,
     )
-    return Server(proxy, Listener(proxy.handle, settings.clock))
+    return Server(proxy, Listener(proxy.handle, settings.clock, settings.connections))
 
 
 def tls_of(target: Target) -> ssl.SSLContext | None:

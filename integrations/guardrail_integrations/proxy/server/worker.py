@@ -25,12 +25,14 @@ from guardrail_integrations.proxy.telemetry.tracing import export_traces
 
 _log = logging.getLogger("guardrail.proxy")
 
+MANY_FILES = 65_536
 PICTURES_NICE = 19  # of checks of pictures, which take seconds of a core that texts need for less
 
 
 def run(options: Options, sock: Any) -> None:
     """One process: serve on the socket until SIGTERM or SIGINT."""
     _keep_memory()
+    _open_many_files()
     gc.set_threshold(50_000, 20, 50)  # a call makes hundreds of objects, and hardly any cycle
     shared_pools().pictures.nice = PICTURES_NICE
     sys.setswitchinterval(0.0005)  # else a thread that is busy holds calls up for 5 ms at a time
@@ -53,6 +55,19 @@ def _keep_memory() -> None:
             mallopt(option, size)  # the thresholds of mmap and of trimming, and the padding
 
 
+def _open_many_files() -> None:
+    """Let the process hold as many sockets as it may: the limit that it starts with, often 1,024,
+    is that of programs that use select()."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def _serve(options: Options, sock: Any) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -66,6 +81,7 @@ async def _serve(options: Options, sock: Any) -> None:
     server = serving(
         options.guard(metrics.call), options.settings(), observers=observers, endpoints=endpoints
     )
+    metrics.connected = server.listener.connections.__len__
     server.proxy.backlog = backlog
     server.proxy.ready = not options.warm
     for name in ("SIGTERM", "SIGINT"):

@@ -43,7 +43,8 @@ class _Times:
 
 class Metrics:
     """Counts what it is told; `flush` hands the counts on. `began` and `ended` make it an Observer,
-    `call` a listener of a guard; `endpoint` is what is scraped."""
+    `call` a listener of a guard; `endpoint` is what is scraped. `connected` says how many clients
+    are connected."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -58,6 +59,7 @@ class Metrics:
                     if number:
                         bucket.inc(number)
 
+        self.connected: Callable[[], int] = int
         self._registry = CollectorRegistry()
         self._children: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
@@ -103,6 +105,7 @@ class Metrics:
         self.under_way = gauge("requests_under_way", "Requests under way")
         self.buffered = gauge("buffered_bytes", "Bytes of bodies held in memory")
         self.pool = gauge("pool", "Threads for checks and their queue", "pool", "what")
+        self.clients = gauge("client_connections", "Connections of clients")
         self.connections = gauge("upstream_connections", "Connections", "upstream", "what")
         self.shared = gauge("shared_cache", "The shared cache", "what")
         self.backlog = gauge("telemetry", "What is told behind calls", "what")
@@ -180,6 +183,7 @@ class Metrics:
         self.flush()
         self.under_way.set(proxy.capacity.under_way)
         self.buffered.set(proxy.capacity.buffered)
+        self.clients.set(self.connected())
         runner = proxy.rules.guard.runner
         for name, pool in (("text", runner.pools.text), ("pictures", runner.pools.pictures)):
             for what, value in pool.load._asdict().items():
