@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import os
 import queue
 import sys
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 NICE = 5  # what the threads for pictures add to the process's niceness
 TURN_S = 10.0  # how long one of them waits at most for another to end
+LEAVE_S = 5.0  # how long the exit of the process waits at most for checks to break off
 
 
 class Pool:
-    """Daemon threads that work off a bounded queue; a hung check cannot hold up the exit.
+    """Daemon threads that work off a bounded queue. A check that is still at work when the process
+    ends, since its time was up, is broken off; one that hangs holds up the end for LEAVE_S.
 
     With `yields` its threads give way to others where the cores do not suffice: only so many as
     there are cores, or as `workers` asks for, work at once, apart from those that take longer than
@@ -34,7 +40,10 @@ class Pool:
         self._turns = threading.Semaphore(workers or _cores()) if yields else None
         self._started = 0
         self._idle = 0
+        self._at_work: set[int] = set()
+        self._ended = False
         self._lock = threading.Lock()
+        _pools.add(self)
 
     @property
     def load(self) -> PoolLoad:
@@ -67,9 +76,45 @@ class Pool:
             with self._lock:
                 self._idle -= 1
             if self._turns is None:
-                work()
+                self._do(work)
             else:
-                _in_turn(self._turns, work)
+                _in_turn(self._turns, partial(self._do, work))
+
+    def _do(self, work: Callable[[], None]) -> None:
+        here = threading.get_ident()
+        self._at_work.add(here)
+        try:
+            if not self._ended:
+                work()
+        finally:
+            self._at_work.discard(here)
+
+    def break_off(self) -> None:
+        """Begin nothing more, and have what is at work end at its next step in Python."""
+        self._ended = True
+        for thread in list(self._at_work):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread), ctypes.py_object(SystemExit)
+            )
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a thread is."""
+        return bool(self._at_work)
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+@atexit.register
+def _leave() -> None:
+    # A daemon thread that comes back from C++ while the interpreter is being taken down ends in
+    # std::terminate, and the process with SIGABRT in place of its exit code.
+    pools, end = list(_pools), time.monotonic() + LEAVE_S
+    for pool in pools:
+        pool.break_off()
+    while any(pool.at_work for pool in pools) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def _in_turn(turns: threading.Semaphore, work: Callable[[], None]) -> None:

@@ -34,6 +34,32 @@ def test_numpy_is_whole_before_the_first_work() -> None:
     assert (ran.stdout, ran.stderr) == ("[True]\n", "")
 
 
+OUT_OF_TIME = """
+from PIL import Image, ImageDraw
+from guardrail import Guard
+from guardrail.policy import Policy
+
+page = Image.new("RGB", (1600, 1200), "white")
+for line in range(60):
+    ImageDraw.Draw(page).text((10, 20 * line), f"{line} a line of many small words " * 6, "black")
+rule = {"id": "words", "when": ["input"], "check": {"use": "injection"}, "action": "block"}
+policy = {
+    "apiVersion": "guardrail/v1",
+    "policy": {"id": "hasty", "version": 1},
+    "timeout_ms": {"image": WAIT},
+    "rules": [rule],
+}
+print(Guard(policy).screen(images=[page]).action)
+"""
+
+
+@pytest.mark.parametrize("wait", [1, 700])
+def test_a_process_ends_well_while_a_check_that_ran_out_of_time_is_at_work(wait: int) -> None:
+    code = OUT_OF_TIME.replace("WAIT", str(wait))
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "block\n", "")
+
+
 def test_only_so_many_checks_of_pictures_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "_cores", lambda: 2)
     pool, met, most = Pool(yields=True), threading.Barrier(2), [0]
