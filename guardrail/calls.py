@@ -324,13 +324,28 @@ async def _awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+def _is_coroutine(function: Callable[..., Any]) -> bool:
+    """Whether calls give a coroutine: also a method of AsyncOpenAI, which is a coroutine function
+    behind a plain one, or an object whose `__call__` is one."""
+    candidates = (function, inspect.unwrap(function), type(function).__call__)
+    return any(map(inspect.iscoroutinefunction, candidates))
+
+
 def wrap(guard: Guard, options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` under `guard`, as the same kind of callable."""
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(wrap(guard, options, function.__func__))
+    if not callable(function):
+        raise TypeError(
+            f"a {type(function).__name__} is no function to guard: options are given by name, "
+            "as in @guard(policy=...)"
+        )
     signature = inspect.signature(function)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     for name in options.names:
         if name not in signature.parameters and not takes_any:
-            raise TypeError(f"{function.__qualname__}() has no parameter {name!r}")
+            called_name = getattr(function, "__qualname__", type(function).__name__)
+            raise TypeError(f"{called_name}() has no parameter {name!r}")
 
     def called(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _SyncCall:
         return _SyncCall(guard, options, function, signature, args, kwargs)
@@ -360,8 +375,8 @@ def wrap(guard: Guard, options: Options, function: Callable[..., Any]) -> Callab
     wrapper: Callable[..., Any] = plain
     if inspect.isasyncgenfunction(function):
         wrapper = async_generator
-    elif inspect.iscoroutinefunction(function):
-        wrapper = coroutine
     elif inspect.isgeneratorfunction(function):
         wrapper = generator
+    elif _is_coroutine(function):
+        wrapper = coroutine
     return functools.wraps(function)(wrapper)

@@ -14,6 +14,7 @@ from guardrail.cache import Cache, Digester, MemoryCache
 from guardrail.calls import Options, stop, wrap
 from guardrail.content import Call, Content, Context, Part, Text
 from guardrail.detector import Stage
+from guardrail.errors import ContentError
 from guardrail.flow.drivers import aplay, play
 from guardrail.flow.order import Flow, screened_only
 from guardrail.flow.plan import Plan
@@ -113,7 +114,17 @@ class Guard:
         return other
 
     @overload
-    def __call__(self, function: F, /) -> F: ...
+    def __call__(
+        self,
+        function: F,
+        /,
+        *,
+        prompt: str | Sequence[str] = (),
+        images: str | Sequence[str] = (),
+        processor: Any = None,
+        on_block: Any = "raise",
+        context: Context | Callable[..., Context] | None = None,
+    ) -> F: ...
 
     @overload
     def __call__(
@@ -168,10 +179,12 @@ class Guard:
         mapping: calls then return the model's answer as a value of that type, and streams yield
         the value as far as it has come, the whole one last. An answer that does not fit is asked
         for again, at most `ask_again` times, and blocked after that. Raises SchemaError for an
-        output that cannot be used.
+        output that cannot be used, ValueError for `ask_again` outside 0 to 5.
 
         Calls raise ContentError for arguments and answers that cannot be read.
         """
+        if context is not None and not (isinstance(context, Context) or callable(context)):
+            raise TypeError(f"context is a Context or a function, not a {type(context).__name__}")
         options = Options(
             tuple([prompt] if isinstance(prompt, str) else prompt)
             + tuple([images] if isinstance(images, str) else images),
@@ -319,6 +332,10 @@ class Guard:
         with read_arguments(named, only=tuple(named), limits=self.policy.limits) as reading:
             parts: tuple[Part, ...] = reading.content.parts
         if tool is not None:
+            if not isinstance(tool, str):
+                raise ContentError(
+                    "tool", "unreadable_argument", f"a text, not a {type(tool).__name__}"
+                )
             parts += (Text(tool, name="tool", role="tool", source="tool"),)
         return Call(Content(parts), context or Context())
 
@@ -353,7 +370,17 @@ def _shared(policy: str | Path | Policy) -> Guard:
 
 
 @overload
-def guard(function: F, /) -> F: ...
+def guard(
+    function: F,
+    /,
+    *,
+    policy: Policy | str | Path = "default",
+    prompt: str | Sequence[str] = (),
+    images: str | Sequence[str] = (),
+    processor: Any = None,
+    on_block: Any = "raise",
+    context: Context | Callable[..., Context] | None = None,
+) -> F: ...
 
 
 @overload
@@ -370,6 +397,8 @@ def guard(
 
 @overload
 def guard(
+    function: Callable[..., Any] | None = None,
+    /,
     *,
     output: Any,
     ask_again: int = 1,
@@ -391,7 +420,5 @@ def guard(
     given in Python, make a `Guard` and decorate with that. Options are those of `Guard`'s
     decorator.
     """
-    if isinstance(policy, Policy):
-        return Guard(policy)(**options)
-    shared = _shared(policy)
-    return shared(function) if function is not None else shared(**options)
+    one = Guard(policy) if isinstance(policy, Policy) else _shared(policy)
+    return one(function, **options)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from guardrail.content import Limits
 from guardrail.harden import Mark
+from guardrail.policy.model import MOST_ASKED
 from guardrail.reencode import Reencode
 
 ActionName = Literal["allow", "flag", "redact", "review", "block"]
@@ -227,7 +228,7 @@ class RuleEntry(_Entry):
     severity: Literal["low", "medium", "high", "critical"] = "medium"
     message: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\n]*$")] | None = None
     text: Annotated[str, Field(max_length=300)] | None = None
-    ask_again: Annotated[int, Field(ge=0, le=5)] = 0
+    ask_again: Annotated[int, Field(ge=0, le=MOST_ASKED)] = 0
     alert: AlertEntry | Literal[False] | None = None
     mode: ModeName = "enforce"
     on_error: OnErrorForm | None = None
