@@ -106,12 +106,7 @@ class Picture:
 
     def sampled(self) -> tuple[int, ...]:
         """The frames to look at: at most `limits.max_frames`, spread evenly, first and last."""
-        most = max(1, self._limits.max_frames)
-        if self.frames <= most:
-            return tuple(range(self.frames))
-        if most == 1:
-            return (0,)
-        return tuple(sorted({round(i * (self.frames - 1) / (most - 1)) for i in range(most)}))
+        return spread(self.frames, self._limits.max_frames)
 
     def durations(self) -> list[int]:
         """How long each frame is shown, in milliseconds."""
@@ -155,6 +150,15 @@ class Picture:
         upright = ImageOps.exif_transpose(self._file)
         shown = _to_rgb(upright)
         return shown.copy() if shown is self._file else shown
+
+
+def spread(frames: int, most: int) -> tuple[int, ...]:
+    """At most `most` of so many frames, spread evenly, the first and the last among them."""
+    if frames <= most:
+        return tuple(range(frames))
+    if most <= 1:
+        return (0,)
+    return tuple(sorted({round(i * (frames - 1) / (most - 1)) for i in range(most)}))
 
 
 def open_picture(data: bytes, *, part: str, limits: Limits) -> Picture:

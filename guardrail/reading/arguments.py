@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from numbers import Number
 from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from guardrail.content import Content, Limits, Part, Role, Text, name_of
 from guardrail.errors import ContentError
 from guardrail.reading import pictures
 from guardrail.reading.tree import (
+    TOO_DEEP,
     Path,
     at,
     is_list,
@@ -144,10 +146,13 @@ def read_arguments(
     for a model, sound and video, objects of unknown kinds.
     """
     reader = _Reader(limits or Limits())
-    if only is None:
-        reader.fields(arguments, (), _Place())
-    else:
-        reader.named(arguments, (), frozenset(only))
+    try:
+        if only is None:
+            reader.fields(arguments, (), _Place())
+        else:
+            reader.named(arguments, (), frozenset(only))
+    except RecursionError:
+        raise ContentError("arguments", "unreadable_argument", TOO_DEEP) from None
     content = Content(tuple(slot.part for slot in reader.slots))
     return Reading(content, arguments, {slot.part.name: slot for slot in reader.slots})
 
@@ -213,7 +218,9 @@ class _Reader:
         elif is_list(value):
             for index, item in enumerate(value):
                 self.value(item, (*path, index), place.below(index))
-        elif callable(value) or isinstance(value, (type, ModuleType)) or _is_sentinel(value):
+        elif (
+            callable(value) or isinstance(value, (type, ModuleType, Number)) or _is_sentinel(value)
+        ):
             return
         else:
             raise ContentError(
@@ -225,7 +232,7 @@ class _Reader:
 
     def string(self, value: str, path: Path, place: _Place) -> None:
         if place.picture or pictures.is_data_url(value):
-            self.picture(pictures.from_text(value, place.name), path, place)
+            self.picture(pictures.from_text(value, place.name, self.limits), path, place)
         else:
             self.text(value, path, place)
 
@@ -237,10 +244,10 @@ class _Reader:
     def picture_object(self, value: Any, path: Path, place: _Place) -> None:
         count = pictures.pictures_in(value, place.name) if pictures.is_array(value) else None
         if count is None:
-            self.picture(pictures.from_object(value, place.name), path, place)
+            self.picture(pictures.from_object(value, place.name, self.limits), path, place)
             return
         for index in range(count):
-            found = pictures.from_object(value[index], place.name)
+            found = pictures.from_object(value[index], place.name, self.limits)
             self.picture(found, (*path, _Row(index)), place)
 
     def picture(self, found: pictures.Found, path: Path, place: _Place) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 Path = tuple[Any, ...]
 
-_ABSENT = object()
+TOO_DEEP = "nested too deeply, or inside itself"
 
 
 def field(value: Any, key: str) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import copy
+from collections import UserString
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from PIL import Image as Pillow
 from pydantic import BaseModel
 
 from guardrail import Area, Box, ContentError, Image, Text
+from guardrail.content import Limits
 from guardrail.image import cover
 from guardrail.reading import Reading, read_arguments
 
@@ -350,3 +353,69 @@ def test_every_string_can_be_found_and_exchanged(arguments: dict[str, Any]) -> N
     assert not missing or "role" in str(arguments)
     changed = {part.name: replace(part, text="*") for part in reading.content.texts}
     assert strings(reading.rebuild(changed)).count("*") >= len(changed)
+
+
+def test_numbers_of_any_kind_say_nothing() -> None:
+    arguments = {"top": np.float32(0.5), "most": np.int64(3), "price": Decimal("2.50")}
+    assert not read_arguments(arguments).content.parts
+
+
+def _closed() -> BytesIO:
+    file = BytesIO(PNG)
+    file.close()
+    return file
+
+
+def _closed_picture() -> Pillow.Image:
+    picture = Pillow.open(BytesIO(PNG))
+    picture.close()
+    return picture
+
+
+def _within_itself() -> list[Any]:
+    inside: list[Any] = []
+    inside.append(inside)
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (_closed(), "unreadable"),
+        (_closed_picture(), "damaged"),
+        (Pillow.open(BytesIO(PNG[:60])), "truncated"),
+        (Pillow.new("RGB", (0, 4)), "empty"),
+        (_within_itself(), "unreadable_argument"),
+        (UserString("x"), "unreadable_argument"),
+    ],
+)
+def test_an_object_that_fails_when_it_is_read_is_an_error_of_the_call(
+    value: Any, code: str
+) -> None:
+    with pytest.raises(ContentError) as caught:
+        read_arguments({"image": value})
+    assert caught.value.code == code
+    assert caught.value.part in ("image", "arguments")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_the_frames_of_an_animation_in_memory_are_looked_at(kind: str) -> None:
+    out = BytesIO()
+    first, *rest = (Pillow.new("RGB", (8, 6), (20 * i, 0, 0)) for i in range(12))
+    options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
+    first.save(out, kind, save_all=True, append_images=rest, **options)
+    picture = Pillow.open(out)
+    picture.seek(5)
+
+    read_arguments({"image": picture}, limits=Limits(max_frames=1))
+    reading = read_arguments({"image": picture}, limits=Limits(max_frames=4))
+
+    (image,) = reading.content.images
+    opened = image.picture
+    reds = [opened.rgb(frame=frame).getpixel((0, 0))[0] for frame in range(opened.frames)]  # type: ignore[index]
+    assert reds == [100, 0, 120, 220]
+    assert picture.tell() == 5
+    covered = cover(image, [Area(image.name, (Box(0, 0, 8, 6),))])
+    assert (
+        reading.rebuild({image.name: covered})["image"].convert("RGB").getpixel((0, 0)) == (0,) * 3
+    )
