@@ -40,7 +40,8 @@ class Refusal:
 class Options:
     """How a function is guarded; see `Guard.__call__`."""
 
-    names: tuple[str, ...] = ()
+    prompt: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     processor: Any = None
     on_block: Any = "raise"
     context: Context | Callable[..., Context] | None = None
@@ -71,7 +72,10 @@ class _FunctionCall:
         self.bound = signature.bind(*args, **kwargs)
         self.bound.apply_defaults()
         self.reading = read_arguments(
-            dict(self.bound.arguments), only=options.names or None, limits=guard.policy.limits
+            dict(self.bound.arguments),
+            only=(*options.prompt, *options.images) or None,
+            pictured=options.images,
+            limits=guard.policy.limits,
         )
         call = Call(self.reading.content, self._context(args, kwargs), self._parameters())
         self.span = guard.telemetry.start(call)
@@ -342,7 +346,7 @@ def wrap(guard: Guard, options: Options, function: Callable[..., Any]) -> Callab
         )
     signature = inspect.signature(function)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    for name in options.names:
+    for name in (*options.prompt, *options.images):
         if name not in signature.parameters and not takes_any:
             called_name = getattr(function, "__qualname__", type(function).__name__)
             raise TypeError(f"{called_name}() has no parameter {name!r}")

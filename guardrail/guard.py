@@ -170,10 +170,11 @@ class Guard:
         """Put the guard around a function, coroutine function, generator or async generator.
 
         Prompts and pictures are found in the arguments; `prompt` and `images` name the parameters
-        to look at instead. `processor` (a transformers processor or tokenizer) turns answers of
-        tokens into text. `on_block` is "raise" (Blocked, ReviewRequired), "return" (a Refusal),
-        or what to answer instead: a value, or a function of the Refusal. `context` says whose
-        call it is, as a Context or a function of the call's arguments.
+        to look at instead, and a string under one of `images` is a path, data URL or base64.
+        `processor` (a transformers processor or tokenizer) turns answers of tokens into text.
+        `on_block` is "raise" (Blocked, ReviewRequired), "return" (a Refusal), or what to answer
+        instead: a value, or a function of the Refusal. `context` says whose call it is, as a
+        Context or a function of the call's arguments.
 
         `output` is a pydantic model, dataclass, TypedDict, other type, or a JSON Schema as a
         mapping: calls then return the model's answer as a value of that type, and streams yield
@@ -186,8 +187,8 @@ class Guard:
         if context is not None and not (isinstance(context, Context) or callable(context)):
             raise TypeError(f"context is a Context or a function, not a {type(context).__name__}")
         options = Options(
-            tuple([prompt] if isinstance(prompt, str) else prompt)
-            + tuple([images] if isinstance(images, str) else images),
+            (prompt,) if isinstance(prompt, str) else tuple(prompt),
+            (images,) if isinstance(images, str) else tuple(images),
             processor,
             on_block,
             context,
@@ -329,7 +330,7 @@ class Guard:
 
         given = {"system": system, "prompt": prompt, "messages": messages, "images": images}
         named = {name: value for name, value in given.items() if value is not None}
-        with read_arguments(named, only=tuple(named), limits=self.policy.limits) as reading:
+        with read_arguments(named, only=named, limits=self.policy.limits) as reading:
             parts: tuple[Part, ...] = reading.content.parts
         if tool is not None:
             if not isinstance(tool, str):

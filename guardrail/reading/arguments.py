@@ -7,6 +7,7 @@ error that names the argument, never passed on unseen.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -47,11 +48,12 @@ CONTROL_NAMES = _names("""
 MESSAGE_CONTROL = CONTROL_NAMES | _names("""
     role id type name status call_id tool_call_id tool_use_id media_type index model_config
 """)
-PICTURE_NAMES = _names("""
-    image images img imgs picture pictures pic pics photo photos screenshot screenshots frame
-    frames image_path image_paths image_file image_files image_url image_urls file files path
-    paths filename filenames
-""")
+PICTURE_NAMES = _names("frame frames file files path paths file_path file_paths filename filenames")
+_PICTURE_NAME = re.compile(
+    r"(\w+_)?(image|img|picture|pic|photo|screenshot)s?(_?\d+)?"
+    r"(_(path|file|filename|url|uri|src|base64|b64|bytes|data)s?)?",
+    re.ASCII | re.IGNORECASE,
+)
 SYSTEM_NAMES = _names("system system_prompt system_message system_instruction instructions")
 PROCESSED_NAMES = _names("""
     pixel_values pixel_values_videos input_ids inputs_embeds image_features image_embeds
@@ -138,9 +140,11 @@ def read_arguments(
     arguments: Mapping[str, Any],
     *,
     only: Collection[str] | None = None,
+    pictured: Collection[str] = (),
     limits: Limits | None = None,
 ) -> Reading:
-    """Find every text and picture in the arguments, or in those that `only` names.
+    """Find every text and picture in the arguments, or in those that `only` names; strings under
+    the names in `pictured` are pictures.
 
     Raises ContentError for what cannot be read: pictures at addresses, values already processed
     for a model, sound and video, objects of unknown kinds.
@@ -150,7 +154,7 @@ def read_arguments(
         if only is None:
             reader.fields(arguments, (), _Place())
         else:
-            reader.named(arguments, (), frozenset(only))
+            reader.named(arguments, (), frozenset(only), frozenset(pictured))
     except RecursionError:
         raise ContentError("arguments", "unreadable_argument", TOO_DEEP) from None
     content = Content(tuple(slot.part for slot in reader.slots))
@@ -179,13 +183,14 @@ class _Reader:
         self._images = 0
         self._names: set[str] = set()
 
-    def named(self, value: Any, path: Path, only: frozenset[str]) -> None:
+    def named(self, value: Any, path: Path, only: frozenset[str], pictured: frozenset[str]) -> None:
         """The arguments that the user named, also among the keywords of a `**` parameter."""
         for key, item in items(value):
             if key in only:
-                self.argument(key, item, (*path, key), _Place(forced=True))
+                place = _Place(forced=True, picture=key in pictured)
+                self.argument(key, item, (*path, key), place)
             elif isinstance(item, Mapping) and not path:
-                self.named(item, (key,), only)
+                self.named(item, (key,), only, pictured)
 
     def fields(self, value: Any, path: Path, place: _Place) -> None:
         for key, item in items(value):
@@ -197,7 +202,7 @@ class _Reader:
             raise ContentError(key, "already_processed", pictures.WRAP_EARLIER)
         if key in CONTROL_NAMES and not place.forced:
             return
-        below = replace(place.below(key), picture=place.picture or key in PICTURE_NAMES)
+        below = replace(place.below(key), picture=place.picture or _names_pictures(key))
         if key in SYSTEM_NAMES:
             below = replace(below, role="system")
         self.value(item, path, below)
@@ -260,7 +265,7 @@ class _Reader:
         """A turn of a chat, in the form of OpenAI, Anthropic or Hugging Face."""
         role = _role(get(message, "role"))
         source = "tool" if role == "tool" else place.source
-        inner = replace(place, role=role, source=source)
+        inner = replace(place, role=role, source=source, picture=False)
         for key, item in items(message):
             if key == "content" and isinstance(item, str):
                 self.text(item, (*path, key), inner)
@@ -359,6 +364,11 @@ class _Reader:
             free, count = f"{name}~{count}", count + 1
         self._names.add(free)
         return free
+
+
+def _names_pictures(key: str) -> bool:
+    """Whether strings under a name are pictures: `image`, `img_path`, `input_image_1_url`."""
+    return key in PICTURE_NAMES or _PICTURE_NAME.fullmatch(key) is not None
 
 
 def _is_sentinel(value: Any) -> bool:

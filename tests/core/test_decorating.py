@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import functools
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from PIL import Image as Pillow
 
 import guardrail
 from guardrail import Action, Blocked, ContentError, Guard, PictureError, PolicyError, SchemaError
 from guardrail.errors import MissingExtra, Mistake
 from guardrail.policy import Rule
-from guardrail.testing import ScriptedEndpoint, fixed_detector, policy_of, rule
+from guardrail.testing import CapturedRecords, ScriptedEndpoint, fixed_detector, policy_of, rule
 
 GUARD = Guard(policy_of(rule(fixed_detector({"bad": 0.9}))))
 
@@ -99,6 +103,33 @@ def test_options_count_beside_a_function_too() -> None:
     assert not guarded("bad", object())
     shared = guardrail.guard(ask, policy="monitor", prompt="prompt", on_block="return")
     assert shared("fine", object()) == "fine"
+
+
+@pytest.mark.parametrize("given", ["path", "url", "base64"])
+def test_a_string_in_a_parameter_named_for_pictures_is_one(given: str, tmp_path: Path) -> None:
+    out = BytesIO()
+    Pillow.new("RGB", (8, 8)).save(out, "PNG")
+    encoded = base64.b64encode(out.getvalue()).decode()
+    file = tmp_path / "receipt.png"
+    file.write_bytes(out.getvalue())
+    receipt = {"path": str(file), "url": f"data:image/png;base64,{encoded}", "base64": encoded}
+    records = CapturedRecords()
+
+    @Guard(policy_of(), sinks=[records])(prompt="question", images="receipt")
+    def ask(question: str, receipt: str, note: object = None) -> str:
+        return "fine"
+
+    assert ask("What is it?", receipt[given]) == "fine"
+    kinds = {part.name: part.kind for part in records.last.stages[0].parts}
+    assert kinds == {"question": "text", "images/0": "image"}
+    with pytest.raises(ContentError, match="receipt: neither a file"):
+        ask("What is it?", "nowhere.png")
+
+
+def test_a_conversation_may_be_named_for_its_pictures_too() -> None:
+    chat = [{"role": "user", "content": [{"type": "text", "text": "hi"}, "and"]}]
+    guarded = GUARD(lambda chat: "fine", prompt="chat", images="chat")
+    assert guarded(chat) == "fine"
 
 
 def test_wrong_use_says_what_is_right() -> None:

@@ -52,6 +52,23 @@ def test_strings_and_pictures_by_name() -> None:
     assert reading.content.images[0].name == "images/0"
 
 
+@pytest.mark.parametrize(
+    "name",
+    """image images img pics photo img_path photo_path image_url input_image user_picture image1
+    image_2 image_base64 img_b64 screenshot_data image_paths file_path frames""".split(),
+)
+def test_a_string_under_the_name_of_a_picture_is_one(name: str) -> None:
+    reading = read_arguments({name: URL})
+    assert [image.data for image in reading.content.images] == [PNG]
+    with pytest.raises(ContentError, match="neither a file"):
+        read_arguments({name: "no picture"})
+
+
+@pytest.mark.parametrize("name", ["image_caption", "imagery", "epic", "time_frame", "pictured"])
+def test_a_name_about_pictures_is_the_name_of_a_text(name: str) -> None:
+    assert texts(read_arguments({name: "a text"})) == {name: "a text"}
+
+
 def test_a_string_under_an_unknown_name_is_screened() -> None:
     assert texts(read_arguments({"language": "English", "api_key": "k"})) == {"language": "English"}
 
