@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -56,3 +58,6 @@ class Commands(click.Group):
 @click.version_option(package_name="guardrail-vision", prog_name="guardrail")
 def main() -> None:
     """Safety and observability for calls to vision-language models."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal has a "≥"
