@@ -366,7 +366,7 @@ def _answer(output: Any, processor: Any) -> Content:
 
 
 @functools.lru_cache(maxsize=32)
-def _shared(policy: str | Path | Policy) -> Guard:
+def _shared(policy: str | Path) -> Guard:
     return Guard(policy)
 
 
@@ -375,7 +375,7 @@ def guard(
     function: F,
     /,
     *,
-    policy: Policy | str | Path = "default",
+    policy: Policy | str | Path | Mapping[str, Any] = "default",
     prompt: str | Sequence[str] = (),
     images: str | Sequence[str] = (),
     processor: Any = None,
@@ -387,7 +387,7 @@ def guard(
 @overload
 def guard(
     *,
-    policy: Policy | str | Path = "default",
+    policy: Policy | str | Path | Mapping[str, Any] = "default",
     prompt: str | Sequence[str] = (),
     images: str | Sequence[str] = (),
     processor: Any = None,
@@ -403,7 +403,7 @@ def guard(
     *,
     output: Any,
     ask_again: int = 1,
-    policy: Policy | str | Path = "default",
+    policy: Policy | str | Path | Mapping[str, Any] = "default",
     prompt: str | Sequence[str] = (),
     images: str | Sequence[str] = (),
     processor: Any = None,
@@ -413,7 +413,11 @@ def guard(
 
 
 def guard(
-    function: Any = None, /, *, policy: Policy | str | Path = "default", **options: Any
+    function: Any = None,
+    /,
+    *,
+    policy: Policy | str | Path | Mapping[str, Any] = "default",
+    **options: Any,
 ) -> Any:
     """The decorator for everyday use: `@guard`, or `@guard(policy="strict")`.
 
@@ -421,5 +425,5 @@ def guard(
     given in Python, make a `Guard` and decorate with that. Options are those of `Guard`'s
     decorator.
     """
-    one = Guard(policy) if isinstance(policy, Policy) else _shared(policy)
+    one = _shared(policy) if isinstance(policy, (str, Path)) else Guard(policy)
     return one(function, **options)

@@ -6,6 +6,7 @@ the memory it guards is spent. Whatever is wrong with a picture ends as a Pictur
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,10 @@ from guardrail.verdict import Area
 if TYPE_CHECKING:
     from PIL import Image as Pillow
     from PIL.ImageFile import ImageFile
+
+# Pillow writes what stands in the metadata of a picture into its debug log.
+if (_pillow_log := logging.getLogger("PIL")).level == logging.NOTSET:
+    _pillow_log.setLevel(logging.INFO)
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 ANIMATION_BUDGET = 20  # an animation may hold this many times limits.max_image_mpx in all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from errno import ENOSPC
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
@@ -42,6 +43,18 @@ class Commands(click.Group):
         module = import_module(f"{self._package}.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a file that cannot be written or read, or a full disk, is told in a
+        line."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.filename is None and error.errno != ENOSPC:
+                raise
+            where = f"{error.filename}: " if error.filename is not None else ""
+            click.echo(f"{where}{error.strerror}", err=True)
+            ctx.exit(2)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

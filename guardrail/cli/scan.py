@@ -101,7 +101,7 @@ def _finished(target: Path) -> tuple[int, int]:
 
     Raises ValueError for a file that no scan has written.
     """
-    if not target.exists():
+    if not target.is_file():
         return 0, 0
     whole = done = unreadable = 0
     with target.open("rb") as lines:

@@ -216,6 +216,39 @@ def test_a_terminal_of_any_encoding_will_do(folder: Path, encoding: str, form: l
     assert "keyword 1.00" in said
 
 
+def test_what_cannot_be_written_or_read_is_told_in_a_line(folder: Path) -> None:
+    text = folder / "text.jsonl"
+    text.write_text('{"text": "hi", "answer": "3", "type": "objekt"}', "utf-8")
+    for arguments, reason in (
+        (("redteam", "render", text, "-o", text / "into"), "into: Not a directory"),
+        (("eval", "schema", text, "--schema", folder / "chat.png"), "chat.png: not JSON"),
+        (("eval", "schema", text, "--schema", text), "text.jsonl: #: "),
+        (("explain", "gr_1", "--records", folder / "chat.png"), "no record gr_1"),
+    ):
+        done = guardrail(*arguments)
+        assert done.exit_code == 2, done.output
+        assert reason in done.output
+        assert "Traceback" not in done.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_scan_into_a_pipe_and_onto_a_full_disk(folder: Path) -> None:
+    source, policy = folder / "in.jsonl", folder / "policy.yaml"
+    source.write_text('{"prompt": "a teapot"}\n', "utf-8")
+    policy.write_text(WORDS, "utf-8")
+    scan = ["from guardrail.cli import main; main()", "scan", str(source), "--policy", str(policy)]
+    for target in ("/dev/stdout", "/dev/full"):
+        command = [sys.executable, "-c", *scan, "-o", target]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        if target == "/dev/stdout":
+            assert json.loads(done.stdout)["action"] == "block"
+            assert done.returncode == 0
+        else:
+            assert b"No space left on device" in done.stderr
+            assert b"Traceback" not in done.stderr
+            assert done.returncode == 2
+
+
 def test_a_closed_output_is_no_failure(folder: Path) -> None:
     (folder / "policy.yaml").write_text(WORDS, "utf-8")
     asked = ["check", "--policy", str(folder / "policy.yaml"), "--prompt", "a teapot"]

@@ -132,6 +132,17 @@ def test_a_conversation_may_be_named_for_its_pictures_too() -> None:
     assert guarded(chat) == "fine"
 
 
+def test_a_policy_may_be_given_as_a_mapping() -> None:
+    words = {"use": "keywords", "words": ["bad"]}
+    policy = {
+        "apiVersion": "guardrail/v1",
+        "policy": {"id": "words"},
+        "rules": [{"id": "w", "when": "input", "check": words, "action": "block"}],
+    }
+    with pytest.raises(Blocked):
+        guardrail.guard(policy=policy)(lambda prompt: prompt)("bad")
+
+
 def test_wrong_use_says_what_is_right() -> None:
     with pytest.raises(TypeError, match=r"by name, as in @guard\(policy=...\)"):
         guardrail.guard("strict")  # type: ignore[type-var]
