@@ -106,7 +106,10 @@ class _FunctionCall:
 
     def _context(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
         given = self.options.context
-        context = given(*args, **kwargs) if callable(given) else given or Context()
+        context = (given(*args, **kwargs) if callable(given) else given) or Context()
+        if not isinstance(context, Context):
+            kind = type(context).__name__
+            raise TypeError(f"the function under context= gives a Context, not a {kind}")
         model = self._named().get("model")
         if context.model is None and isinstance(model, str):
             context = replace(context, model=model)

@@ -145,7 +145,7 @@ def _texts(value: Any, path: Path, name: str, client: bool = False) -> Iterator[
             if client and key in _LABELS:
                 continue
             inside = client and key not in ("input", "parsed")
-            yield from _texts(item, (*path, key), f"{name}/{name_of((key,))}", inside)
+            yield from _texts(item, (*path, key), f"{name}/{name_of((str(key),))}", inside)
     elif is_list(value):
         for index, item in enumerate(value):
             yield from _texts(item, (*path, index), f"{name}/{index}", client)

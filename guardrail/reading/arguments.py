@@ -188,13 +188,13 @@ class _Reader:
         for key, item in items(value):
             if key in only:
                 place = _Place(forced=True, picture=key in pictured)
-                self.argument(key, item, (*path, key), place)
+                self.argument(str(key), item, (*path, key), place)
             elif isinstance(item, Mapping) and not path:
                 self.named(item, (key,), only, pictured)
 
     def fields(self, value: Any, path: Path, place: _Place) -> None:
         for key, item in items(value):
-            self.argument(key, item, (*path, key), place)
+            self.argument(str(key), item, (*path, key), place)
 
     def argument(self, key: str, item: Any, path: Path, place: _Place) -> None:
         """A value by the name it stands under."""
@@ -272,7 +272,7 @@ class _Reader:
             elif key in ("content", "parts"):
                 self.content(item, (*path, key), inner.below(key))
             elif key not in MESSAGE_CONTROL:
-                self.value(item, (*path, key), inner.below(key))
+                self.value(item, (*path, key), inner.below(str(key)))
 
     def content(self, value: Any, path: Path, place: _Place) -> None:
         """The content of a message: a text, or a list of blocks."""

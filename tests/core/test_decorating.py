@@ -150,6 +150,8 @@ def test_wrong_use_says_what_is_right() -> None:
         GUARD(functools.partial(later), prompt="promt")
     with pytest.raises(TypeError, match="a Context or a function, not a str"):
         GUARD(context="shop")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="gives a Context, not a str"):
+        GUARD(lambda prompt: prompt, context=lambda prompt: "shop")("hi")
     with pytest.raises(ValueError, match="from 0 to 5"):
         GUARD(output=int, ask_again=6)
     with pytest.raises(ContentError, match="tool: a text, not a list"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections import UserString
+from collections import UserString, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from pydantic import BaseModel
 from guardrail import Area, Box, ContentError, Image, Text
 from guardrail.content import Limits
 from guardrail.image import cover
-from guardrail.reading import Reading, read_arguments
+from guardrail.reading import Reading, read_answer, read_arguments
 
 
 def png(size: tuple[int, int] = (32, 24)) -> bytes:
@@ -436,3 +437,27 @@ def test_the_frames_of_an_animation_in_memory_are_looked_at(kind: str) -> None:
     assert (
         reading.rebuild({image.name: covered})["image"].convert("RGB").getpixel((0, 0)) == (0,) * 3
     )
+
+
+class Lines(list[str]):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "changed"),
+    [
+        ({1: "a", "1": "b", (2, 3): ["c"]}, {1: "A", "1": "B", (2, 3): ["C"]}),
+        (MappingProxyType({"k": "a"}), {"k": "A"}),
+        (deque(["a", 1]), deque(["A", 1])),
+        (Lines(["a"]), Lines(["A"])),
+    ],
+)
+def test_any_dict_and_list_can_be_written_back(value: Any, changed: Any) -> None:
+    reading = read_arguments({"rows": value})
+    upper = {part.name: replace(part, text=part.text.upper()) for part in reading.content.texts}
+    new = reading.rebuild(upper)["rows"]
+    assert new == changed
+    assert type(new) is type(changed)
+    answer = read_answer(value)
+    said = {part.name: replace(part, text=part.text.upper()) for part in answer.reply.content.texts}
+    assert answer.rebuild(said) == changed
