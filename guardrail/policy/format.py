@@ -12,6 +12,7 @@ from guardrail.policy.model import MOST_ASKED
 from guardrail.reencode import Reencode
 
 ActionName = Literal["allow", "flag", "redact", "review", "block"]
+ErrorAction = Literal["allow", "flag", "review", "block"]
 RuleAction = Literal["flag", "redact", "replace", "review", "block"]
 ModeName = Literal["off", "shadow", "enforce"]
 UnscreenableAction = Literal["block", "flag", "pass"]
@@ -69,8 +70,8 @@ class About(_Entry):
 class OnErrorEntry(_Entry):
     """What follows where a check could not run."""
 
-    input: ActionName = "block"
-    output: ActionName = "block"
+    input: ErrorAction = "block"
+    output: ErrorAction = "block"
 
 
 class TimeoutEntry(_Entry):
@@ -163,12 +164,12 @@ OnErrorForm = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": ["allow", "flag", "redact", "review", "block"]},
+                {"enum": ["allow", "flag", "review", "block"]},
                 {
                     "type": "object",
                     "additionalProperties": False,
                     "properties": {
-                        stage: {"enum": ["allow", "flag", "redact", "review", "block"]}
+                        stage: {"enum": ["allow", "flag", "review", "block"]}
                         for stage in ("input", "output")
                     },
                 },

@@ -38,10 +38,14 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class OnError:
-    """The action of a check that did not run, by stage."""
+    """The action of a check that did not run, by stage: there is nothing found to redact."""
 
     input: Action = Action.BLOCK
     output: Action = Action.BLOCK
+
+    def __post_init__(self) -> None:
+        if Action.REDACT in (self.input, self.output):
+            raise ValueError("a check that did not run found nothing to redact")
 
     def at(self, stage: Stage) -> Action:
         """The action for a stage."""
