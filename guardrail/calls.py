@@ -40,7 +40,8 @@ class Refusal:
 class Options:
     """How a function is guarded; see `Guard.__call__`."""
 
-    names: tuple[str, ...] = ()
+    prompt: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     processor: Any = None
     on_block: Any = "raise"
     context: Context | Callable[..., Context] | None = None
@@ -71,7 +72,10 @@ class _FunctionCall:
         self.bound = signature.bind(*args, **kwargs)
         self.bound.apply_defaults()
         self.reading = read_arguments(
-            dict(self.bound.arguments), only=options.names or None, limits=guard.policy.limits
+            dict(self.bound.arguments),
+            only=(*options.prompt, *options.images) or None,
+            pictured=options.images,
+            limits=guard.policy.limits,
         )
         call = Call(self.reading.content, self._context(args, kwargs), self._parameters())
         self.span = guard.telemetry.start(call)
@@ -102,7 +106,10 @@ class _FunctionCall:
 
     def _context(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
         given = self.options.context
-        context = given(*args, **kwargs) if callable(given) else given or Context()
+        context = (given(*args, **kwargs) if callable(given) else given) or Context()
+        if not isinstance(context, Context):
+            kind = type(context).__name__
+            raise TypeError(f"the function under context= gives a Context, not a {kind}")
         model = self._named().get("model")
         if context.model is None and isinstance(model, str):
             context = replace(context, model=model)
@@ -324,13 +331,28 @@ async def _awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+def _is_coroutine(function: Callable[..., Any]) -> bool:
+    """Whether calls give a coroutine: also a method of AsyncOpenAI, which is a coroutine function
+    behind a plain one, or an object whose `__call__` is one."""
+    candidates = (function, inspect.unwrap(function), type(function).__call__)
+    return any(map(inspect.iscoroutinefunction, candidates))
+
+
 def wrap(guard: Guard, options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` under `guard`, as the same kind of callable."""
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(wrap(guard, options, function.__func__))
+    if not callable(function):
+        raise TypeError(
+            f"a {type(function).__name__} is no function to guard: options are given by name, "
+            "as in @guard(policy=...)"
+        )
     signature = inspect.signature(function)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    for name in options.names:
+    for name in (*options.prompt, *options.images):
         if name not in signature.parameters and not takes_any:
-            raise TypeError(f"{function.__qualname__}() has no parameter {name!r}")
+            called_name = getattr(function, "__qualname__", type(function).__name__)
+            raise TypeError(f"{called_name}() has no parameter {name!r}")
 
     def called(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _SyncCall:
         return _SyncCall(guard, options, function, signature, args, kwargs)
@@ -360,8 +382,8 @@ def wrap(guard: Guard, options: Options, function: Callable[..., Any]) -> Callab
     wrapper: Callable[..., Any] = plain
     if inspect.isasyncgenfunction(function):
         wrapper = async_generator
-    elif inspect.iscoroutinefunction(function):
-        wrapper = coroutine
     elif inspect.isgeneratorfunction(function):
         wrapper = generator
+    elif _is_coroutine(function):
+        wrapper = coroutine
     return functools.wraps(function)(wrapper)

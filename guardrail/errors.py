@@ -15,15 +15,20 @@ No message holds any content of a call.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from guardrail.verdict import Verdict
 
 
 class GuardrailError(Exception):
-    """Base of every error raised by guardrail."""
+    """Base of every error raised by guardrail. Each can be copied, and pickled to a process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # an exception is made again of its message by default, which no subclass takes
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class Mistake:

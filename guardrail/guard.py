@@ -14,6 +14,7 @@ from guardrail.cache import Cache, Digester, MemoryCache
 from guardrail.calls import Options, stop, wrap
 from guardrail.content import Call, Content, Context, Part, Text
 from guardrail.detector import Stage
+from guardrail.errors import ContentError
 from guardrail.flow.drivers import aplay, play
 from guardrail.flow.order import Flow, screened_only
 from guardrail.flow.plan import Plan
@@ -113,7 +114,17 @@ class Guard:
         return other
 
     @overload
-    def __call__(self, function: F, /) -> F: ...
+    def __call__(
+        self,
+        function: F,
+        /,
+        *,
+        prompt: str | Sequence[str] = (),
+        images: str | Sequence[str] = (),
+        processor: Any = None,
+        on_block: Any = "raise",
+        context: Context | Callable[..., Context] | None = None,
+    ) -> F: ...
 
     @overload
     def __call__(
@@ -159,22 +170,25 @@ class Guard:
         """Put the guard around a function, coroutine function, generator or async generator.
 
         Prompts and pictures are found in the arguments; `prompt` and `images` name the parameters
-        to look at instead. `processor` (a transformers processor or tokenizer) turns answers of
-        tokens into text. `on_block` is "raise" (Blocked, ReviewRequired), "return" (a Refusal),
-        or what to answer instead: a value, or a function of the Refusal. `context` says whose
-        call it is, as a Context or a function of the call's arguments.
+        to look at instead, and a string under one of `images` is a path, data URL or base64.
+        `processor` (a transformers processor or tokenizer) turns answers of tokens into text.
+        `on_block` is "raise" (Blocked, ReviewRequired), "return" (a Refusal), or what to answer
+        instead: a value, or a function of the Refusal. `context` says whose call it is, as a
+        Context or a function of the call's arguments.
 
         `output` is a pydantic model, dataclass, TypedDict, other type, or a JSON Schema as a
         mapping: calls then return the model's answer as a value of that type, and streams yield
         the value as far as it has come, the whole one last. An answer that does not fit is asked
         for again, at most `ask_again` times, and blocked after that. Raises SchemaError for an
-        output that cannot be used.
+        output that cannot be used, ValueError for `ask_again` outside 0 to 5.
 
         Calls raise ContentError for arguments and answers that cannot be read.
         """
+        if context is not None and not (isinstance(context, Context) or callable(context)):
+            raise TypeError(f"context is a Context or a function, not a {type(context).__name__}")
         options = Options(
-            tuple([prompt] if isinstance(prompt, str) else prompt)
-            + tuple([images] if isinstance(images, str) else images),
+            (prompt,) if isinstance(prompt, str) else tuple(prompt),
+            (images,) if isinstance(images, str) else tuple(images),
             processor,
             on_block,
             context,
@@ -316,9 +330,13 @@ class Guard:
 
         given = {"system": system, "prompt": prompt, "messages": messages, "images": images}
         named = {name: value for name, value in given.items() if value is not None}
-        with read_arguments(named, only=tuple(named), limits=self.policy.limits) as reading:
+        with read_arguments(named, only=named, limits=self.policy.limits) as reading:
             parts: tuple[Part, ...] = reading.content.parts
         if tool is not None:
+            if not isinstance(tool, str):
+                raise ContentError(
+                    "tool", "unreadable_argument", f"a text, not a {type(tool).__name__}"
+                )
             parts += (Text(tool, name="tool", role="tool", source="tool"),)
         return Call(Content(parts), context or Context())
 
@@ -348,18 +366,28 @@ def _answer(output: Any, processor: Any) -> Content:
 
 
 @functools.lru_cache(maxsize=32)
-def _shared(policy: str | Path | Policy) -> Guard:
+def _shared(policy: str | Path) -> Guard:
     return Guard(policy)
 
 
 @overload
-def guard(function: F, /) -> F: ...
+def guard(
+    function: F,
+    /,
+    *,
+    policy: Policy | str | Path | Mapping[str, Any] = "default",
+    prompt: str | Sequence[str] = (),
+    images: str | Sequence[str] = (),
+    processor: Any = None,
+    on_block: Any = "raise",
+    context: Context | Callable[..., Context] | None = None,
+) -> F: ...
 
 
 @overload
 def guard(
     *,
-    policy: Policy | str | Path = "default",
+    policy: Policy | str | Path | Mapping[str, Any] = "default",
     prompt: str | Sequence[str] = (),
     images: str | Sequence[str] = (),
     processor: Any = None,
@@ -370,10 +398,12 @@ def guard(
 
 @overload
 def guard(
+    function: Callable[..., Any] | None = None,
+    /,
     *,
     output: Any,
     ask_again: int = 1,
-    policy: Policy | str | Path = "default",
+    policy: Policy | str | Path | Mapping[str, Any] = "default",
     prompt: str | Sequence[str] = (),
     images: str | Sequence[str] = (),
     processor: Any = None,
@@ -383,7 +413,11 @@ def guard(
 
 
 def guard(
-    function: Any = None, /, *, policy: Policy | str | Path = "default", **options: Any
+    function: Any = None,
+    /,
+    *,
+    policy: Policy | str | Path | Mapping[str, Any] = "default",
+    **options: Any,
 ) -> Any:
     """The decorator for everyday use: `@guard`, or `@guard(policy="strict")`.
 
@@ -391,7 +425,5 @@ def guard(
     given in Python, make a `Guard` and decorate with that. Options are those of `Guard`'s
     decorator.
     """
-    if isinstance(policy, Policy):
-        return Guard(policy)(**options)
-    shared = _shared(policy)
-    return shared(function) if function is not None else shared(**options)
+    one = _shared(policy) if isinstance(policy, (str, Path)) else Guard(policy)
+    return one(function, **options)

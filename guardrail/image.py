@@ -6,6 +6,7 @@ the memory it guards is spent. Whatever is wrong with a picture ends as a Pictur
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,10 @@ from guardrail.verdict import Area
 if TYPE_CHECKING:
     from PIL import Image as Pillow
     from PIL.ImageFile import ImageFile
+
+# Pillow writes what stands in the metadata of a picture into its debug log.
+if (_pillow_log := logging.getLogger("PIL")).level == logging.NOTSET:
+    _pillow_log.setLevel(logging.INFO)
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 ANIMATION_BUDGET = 20  # an animation may hold this many times limits.max_image_mpx in all
@@ -106,12 +111,7 @@ class Picture:
 
     def sampled(self) -> tuple[int, ...]:
         """The frames to look at: at most `limits.max_frames`, spread evenly, first and last."""
-        most = max(1, self._limits.max_frames)
-        if self.frames <= most:
-            return tuple(range(self.frames))
-        if most == 1:
-            return (0,)
-        return tuple(sorted({round(i * (self.frames - 1) / (most - 1)) for i in range(most)}))
+        return spread(self.frames, self._limits.max_frames)
 
     def durations(self) -> list[int]:
         """How long each frame is shown, in milliseconds."""
@@ -155,6 +155,15 @@ class Picture:
         upright = ImageOps.exif_transpose(self._file)
         shown = _to_rgb(upright)
         return shown.copy() if shown is self._file else shown
+
+
+def spread(frames: int, most: int) -> tuple[int, ...]:
+    """At most `most` of so many frames, spread evenly, the first and the last among them."""
+    if frames <= most:
+        return tuple(range(frames))
+    if most <= 1:
+        return (0,)
+    return tuple(sorted({round(i * (frames - 1) / (most - 1)) for i in range(most)}))
 
 
 def open_picture(data: bytes, *, part: str, limits: Limits) -> Picture:

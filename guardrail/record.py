@@ -317,10 +317,13 @@ class JsonLinesSink:
 
 
 def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """The records of a JSON-lines file, oldest first; a cut-off line is passed over."""
-    with Path(path).open(encoding="utf-8") as lines:
+    """The records of a JSON-lines file, oldest first; a line that is cut off or damaged is passed
+    over."""
+    with Path(path).open("rb") as lines:
         for line in lines:
             try:
-                yield json.loads(line)
+                record = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(record, dict):
+                yield record

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,14 @@ _REQUEST = {
     "n": "gen_ai.request.choice.count",
     "stream": "gen_ai.request.stream",
 }
+# Bounds of histograms, in seconds, scores and tokens; those of time and tokens as the conventions
+# advise for a model's. The bounds that OpenTelemetry would take begin at five.
+_SECONDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64),
+    *(1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
+)
+_SCORES = tuple(tenth / 10 for tenth in range(1, 10))
+_TOKENS = tuple(4**power for power in range(14))
 _USAGE = {
     "input_tokens": "gen_ai.usage.input_tokens",
     "output_tokens": "gen_ai.usage.output_tokens",
@@ -340,7 +348,10 @@ class _Instruments:
             "guardrail.alerts", "{alert}", "Times that a rule's rate of hits went over its bound"
         )
         self.scores = meter.create_histogram(
-            "guardrail.evaluation.score", "1", "Scores of checks that hold an answer to its call"
+            "guardrail.evaluation.score",
+            "1",
+            "Scores of checks that hold an answer to its call",
+            explicit_bucket_boundaries_advisory=_SCORES,
         )
         self.lookups = _Tally(
             meter,
@@ -350,16 +361,28 @@ class _Instruments:
             ("check", "cache.hit"),
         )
         self.stage_time = meter.create_histogram(
-            "guardrail.stage.duration", "s", "Time a stage of screening took"
+            "guardrail.stage.duration",
+            "s",
+            "Time a stage of screening took",
+            explicit_bucket_boundaries_advisory=_SECONDS,
         )
         self.check_time = meter.create_histogram(
-            "guardrail.check.duration", "s", "Time a check took that was not cached"
+            "guardrail.check.duration",
+            "s",
+            "Time a check took that was not cached",
+            explicit_bucket_boundaries_advisory=_SECONDS,
         )
         self.tokens = meter.create_histogram(
-            "gen_ai.client.token.usage", "{token}", "Tokens that the model reports"
+            "gen_ai.client.token.usage",
+            "{token}",
+            "Tokens that the model reports",
+            explicit_bucket_boundaries_advisory=_TOKENS,
         )
         self.model_time = meter.create_histogram(
-            "gen_ai.client.operation.duration", "s", "Time the model took"
+            "gen_ai.client.operation.duration",
+            "s",
+            "Time the model took",
+            explicit_bucket_boundaries_advisory=_SECONDS,
         )
 
     def measure(self, record: Record, rates: Sequence[Rate] = ()) -> None:
@@ -394,13 +417,15 @@ class _Instruments:
     def _model(self, record: Record) -> None:
         if record.model_ns is None:
             return
-        about: Mapping[str, Any] = {"gen_ai.operation.name": OPERATION}
-        model = record.response_model or record.context.model
-        if model:
-            about = {**about, "gen_ai.response.model": model}
+        about = {"gen_ai.operation.name": OPERATION}
+        if record.context.model:
+            about["gen_ai.request.model"] = record.context.model
+        if record.response_model:
+            about["gen_ai.response.model"] = record.response_model
+        failed = {"error.type": record.error} if record.error else {}
         began, ended = record.model_ns
-        self.model_time.record((ended - began) / 1e9, dict(about))
+        self.model_time.record((ended - began) / 1e9, about | failed)
         counts = {"input": record.usage.input_tokens, "output": record.usage.output_tokens}
         for kind, count in counts.items():
             if count is not None:
-                self.tokens.record(count, {**about, "gen_ai.token.type": kind})
+                self.tokens.record(count, about | {"gen_ai.token.type": kind})

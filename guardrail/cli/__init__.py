@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from errno import ENOSPC
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -41,6 +44,18 @@ class Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a file that cannot be written or read, or a full disk, is told in a
+        line."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.filename is None and error.errno != ENOSPC:
+                raise
+            where = f"{error.filename}: " if error.filename is not None else ""
+            click.echo(f"{where}{error.strerror}", err=True)
+            ctx.exit(2)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -56,3 +71,6 @@ class Commands(click.Group):
 @click.version_option(package_name="guardrail-vision", prog_name="guardrail")
 def main() -> None:
     """Safety and observability for calls to vision-language models."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal has a "≥"

@@ -79,7 +79,7 @@ def check(
 
     if as_json:
         rows = [screening.record.to_dict() for screening in done]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(rows, indent=2))
     else:
         from guardrail.cli.report import tree
 

@@ -67,8 +67,8 @@ def terminal(*, stderr: bool = False) -> Console:
     """Where a command prints. Into a pipe or a file, lines are never broken."""
     from rich.console import Console
 
-    to_people = (sys.stderr if stderr else sys.stdout).isatty()
-    width = None if to_people else UNBROKEN
+    stream = sys.stderr if stderr else sys.stdout  # None where it is closed
+    width = None if stream is not None and stream.isatty() else UNBROKEN
     return Console(stderr=stderr, highlight=False, emoji=False, width=width)
 
 

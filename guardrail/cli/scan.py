@@ -58,12 +58,18 @@ def scan(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+    if target.exists() and target.samefile(source):
+        fail(f"{target}: the rows out need a file of their own")
     guard = load_guard(policy)
     fields = Fields(prompt_field, image_field, id_field)
     try:
         done, unreadable = _finished(target)
+        # Half of a surrogate pair is written as JSON escapes it.
+        opened = target.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         fail(f"{target}: {error.strerror}")
+    except ValueError as error:
+        fail(f"{target}: {error}")
     with source.open("rb") as lines:
         total = sum(1 for _ in lines)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -72,8 +78,7 @@ def scan(
     console = terminal(stderr=True)
     with (
         source.open("rb") as lines,
-        # Half of a surrogate pair is written as JSON escapes it.
-        target.open("a", encoding="utf-8", errors="backslashreplace") as out,
+        opened as out,
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task("rows", total=total, completed=done)
@@ -92,14 +97,19 @@ def scan(
 
 
 def _finished(target: Path) -> tuple[int, int]:
-    """How many rows the output holds, and how many of them are errors; a cut last line goes."""
-    if not target.exists():
+    """How many rows the output holds, and how many of them are errors; a cut last line goes.
+
+    Raises ValueError for a file that no scan has written.
+    """
+    if not target.is_file():
         return 0, 0
     whole = done = unreadable = 0
     with target.open("rb") as lines:
         for line in lines:
             if not line.endswith(b"\n"):
                 break
+            if b'"action": "' not in line:
+                raise ValueError(f"line {done + 1} is no row of a scan: name another file with -o")
             whole += len(line)
             done += 1
             unreadable += b'"action": "error"' in line

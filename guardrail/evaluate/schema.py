@@ -56,10 +56,16 @@ def schema(
 
 def _recorded(answers: Path, schema_file: Path) -> None:
     from guardrail.content import Text, ending
+    from guardrail.errors import SchemaError
     from guardrail.structure import shape_of
     from guardrail.structure.check import read_text
 
-    shape = shape_of(json.loads(schema_file.read_text("utf-8")))
+    try:
+        shape = shape_of(json.loads(schema_file.read_bytes()))
+    except SchemaError as error:
+        raise click.BadParameter(f"{schema_file}: {error}", param_hint="--schema") from None
+    except ValueError:
+        raise click.BadParameter(f"{schema_file}: not JSON", param_hint="--schema") from None
     labels: Counter[str] = Counter()
     problems: Counter[str] = Counter()
     for row in _rows(answers):

@@ -8,9 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from guardrail.content import Limits
 from guardrail.harden import Mark
+from guardrail.policy.model import MOST_ASKED
 from guardrail.reencode import Reencode
 
 ActionName = Literal["allow", "flag", "redact", "review", "block"]
+ErrorAction = Literal["allow", "flag", "review", "block"]
 RuleAction = Literal["flag", "redact", "replace", "review", "block"]
 ModeName = Literal["off", "shadow", "enforce"]
 UnscreenableAction = Literal["block", "flag", "pass"]
@@ -68,8 +70,8 @@ class About(_Entry):
 class OnErrorEntry(_Entry):
     """What follows where a check could not run."""
 
-    input: ActionName = "block"
-    output: ActionName = "block"
+    input: ErrorAction = "block"
+    output: ErrorAction = "block"
 
 
 class TimeoutEntry(_Entry):
@@ -162,12 +164,12 @@ OnErrorForm = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": ["allow", "flag", "redact", "review", "block"]},
+                {"enum": ["allow", "flag", "review", "block"]},
                 {
                     "type": "object",
                     "additionalProperties": False,
                     "properties": {
-                        stage: {"enum": ["allow", "flag", "redact", "review", "block"]}
+                        stage: {"enum": ["allow", "flag", "review", "block"]}
                         for stage in ("input", "output")
                     },
                 },
@@ -227,7 +229,7 @@ class RuleEntry(_Entry):
     severity: Literal["low", "medium", "high", "critical"] = "medium"
     message: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\n]*$")] | None = None
     text: Annotated[str, Field(max_length=300)] | None = None
-    ask_again: Annotated[int, Field(ge=0, le=5)] = 0
+    ask_again: Annotated[int, Field(ge=0, le=MOST_ASKED)] = 0
     alert: AlertEntry | Literal[False] | None = None
     mode: ModeName = "enforce"
     on_error: OnErrorForm | None = None

@@ -17,6 +17,7 @@ from guardrail.verdict import Action, Finding, RuleResult, Status
 
 ANY_LABEL = "*"
 LIMITS_RULE = "limits"  # the id of the built-in rule that opens every picture
+MOST_ASKED = 5  # times that a rule may ask for another answer in a call
 PAGE = "pdf:page"  # the source of a picture that is a page of a PDF
 
 _SCOPE_OF_ROLE: Mapping[Role, str] = {
@@ -37,10 +38,14 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class OnError:
-    """The action of a check that did not run, by stage."""
+    """The action of a check that did not run, by stage: there is nothing found to redact."""
 
     input: Action = Action.BLOCK
     output: Action = Action.BLOCK
+
+    def __post_init__(self) -> None:
+        if Action.REDACT in (self.input, self.output):
+            raise ValueError("a check that did not run found nothing to redact")
 
     def at(self, stage: Stage) -> Action:
         """The action for a stage."""
@@ -116,6 +121,8 @@ class Rule:
     def __post_init__(self) -> None:
         if mistake := replacement_mistake(self.replacement or ""):
             raise ValueError(f"{self.id}: replacement: {mistake}")
+        if not 0 <= self.ask_again <= MOST_ASKED:
+            raise ValueError(f"{self.id}: ask_again is from 0 to {MOST_ASKED}")
         if self.ask_again and not all(where.startswith("output") for where in self.when):
             raise ValueError(f"{self.id}: ask_again is for rules on output alone")
 

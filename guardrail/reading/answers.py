@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardrail.content import Content, Part, Reply, Text, Usage, ending
+from guardrail.content import Content, Part, Reply, Text, Usage, ending, name_of
 from guardrail.errors import ContentError
-from guardrail.reading.tree import Path, comes_from, is_list, is_record, items, put
+from guardrail.reading.tree import TOO_DEEP, Path, comes_from, is_list, is_record, items, put
 from guardrail.reading.tree import field as get
 
 # Keys of answers that name or type things; no text of the model stands under them.
@@ -56,7 +56,10 @@ def read_answer(value: Any, *, processor: Any = None) -> Answer:
         return _from_tokens(value, processor)
     if _is_token_list(value):
         return _from_tokens(value, processor)
-    found = list(_texts(value, (), "output"))
+    try:
+        found = list(_texts(value, (), "output"))
+    except RecursionError:
+        raise ContentError("output", "unreadable_answer", TOO_DEEP) from None
     single = len(found) == 1
     texts, paths, ended = [], {}, ending(finish_reason_of(value))
     for index, (path, text) in enumerate(found):
@@ -142,16 +145,16 @@ def _texts(value: Any, path: Path, name: str, client: bool = False) -> Iterator[
             if client and key in _LABELS:
                 continue
             inside = client and key not in ("input", "parsed")
-            yield from _texts(item, (*path, key), f"{name}/{key}", inside)
+            yield from _texts(item, (*path, key), f"{name}/{name_of((str(key),))}", inside)
     elif is_list(value):
         for index, item in enumerate(value):
             yield from _texts(item, (*path, index), f"{name}/{index}", client)
     else:
+        wanted = "return the text, the client's own object, or plain data"
+        if hasattr(value, "__await__"):
+            wanted = "put the guard on a function written with async def"
         raise ContentError(
-            name,
-            "unreadable_answer",
-            f"a {type(value).__name__} cannot be read: return the text, the client's own object, "
-            "or plain data",
+            name, "unreadable_answer", f"a {type(value).__name__} cannot be read: {wanted}"
         )
 
 

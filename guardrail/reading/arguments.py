@@ -7,9 +7,11 @@ error that names the argument, never passed on unseen.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from numbers import Number
 from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any
@@ -18,6 +20,7 @@ from guardrail.content import Content, Limits, Part, Role, Text, name_of
 from guardrail.errors import ContentError
 from guardrail.reading import pictures
 from guardrail.reading.tree import (
+    TOO_DEEP,
     Path,
     at,
     is_list,
@@ -45,11 +48,12 @@ CONTROL_NAMES = _names("""
 MESSAGE_CONTROL = CONTROL_NAMES | _names("""
     role id type name status call_id tool_call_id tool_use_id media_type index model_config
 """)
-PICTURE_NAMES = _names("""
-    image images img imgs picture pictures pic pics photo photos screenshot screenshots frame
-    frames image_path image_paths image_file image_files image_url image_urls file files path
-    paths filename filenames
-""")
+PICTURE_NAMES = _names("frame frames file files path paths file_path file_paths filename filenames")
+_PICTURE_NAME = re.compile(
+    r"(\w+_)?(image|img|picture|pic|photo|screenshot)s?(_?\d+)?"
+    r"(_(path|file|filename|url|uri|src|base64|b64|bytes|data)s?)?",
+    re.ASCII | re.IGNORECASE,
+)
 SYSTEM_NAMES = _names("system system_prompt system_message system_instruction instructions")
 PROCESSED_NAMES = _names("""
     pixel_values pixel_values_videos input_ids inputs_embeds image_features image_embeds
@@ -136,18 +140,23 @@ def read_arguments(
     arguments: Mapping[str, Any],
     *,
     only: Collection[str] | None = None,
+    pictured: Collection[str] = (),
     limits: Limits | None = None,
 ) -> Reading:
-    """Find every text and picture in the arguments, or in those that `only` names.
+    """Find every text and picture in the arguments, or in those that `only` names; strings under
+    the names in `pictured` are pictures.
 
     Raises ContentError for what cannot be read: pictures at addresses, values already processed
     for a model, sound and video, objects of unknown kinds.
     """
     reader = _Reader(limits or Limits())
-    if only is None:
-        reader.fields(arguments, (), _Place())
-    else:
-        reader.named(arguments, (), frozenset(only))
+    try:
+        if only is None:
+            reader.fields(arguments, (), _Place())
+        else:
+            reader.named(arguments, (), frozenset(only), frozenset(pictured))
+    except RecursionError:
+        raise ContentError("arguments", "unreadable_argument", TOO_DEEP) from None
     content = Content(tuple(slot.part for slot in reader.slots))
     return Reading(content, arguments, {slot.part.name: slot for slot in reader.slots})
 
@@ -174,17 +183,18 @@ class _Reader:
         self._images = 0
         self._names: set[str] = set()
 
-    def named(self, value: Any, path: Path, only: frozenset[str]) -> None:
+    def named(self, value: Any, path: Path, only: frozenset[str], pictured: frozenset[str]) -> None:
         """The arguments that the user named, also among the keywords of a `**` parameter."""
         for key, item in items(value):
             if key in only:
-                self.argument(key, item, (*path, key), _Place(forced=True))
+                place = _Place(forced=True, picture=key in pictured)
+                self.argument(str(key), item, (*path, key), place)
             elif isinstance(item, Mapping) and not path:
-                self.named(item, (key,), only)
+                self.named(item, (key,), only, pictured)
 
     def fields(self, value: Any, path: Path, place: _Place) -> None:
         for key, item in items(value):
-            self.argument(key, item, (*path, key), place)
+            self.argument(str(key), item, (*path, key), place)
 
     def argument(self, key: str, item: Any, path: Path, place: _Place) -> None:
         """A value by the name it stands under."""
@@ -192,7 +202,7 @@ class _Reader:
             raise ContentError(key, "already_processed", pictures.WRAP_EARLIER)
         if key in CONTROL_NAMES and not place.forced:
             return
-        below = replace(place.below(key), picture=place.picture or key in PICTURE_NAMES)
+        below = replace(place.below(key), picture=place.picture or _names_pictures(key))
         if key in SYSTEM_NAMES:
             below = replace(below, role="system")
         self.value(item, path, below)
@@ -213,7 +223,9 @@ class _Reader:
         elif is_list(value):
             for index, item in enumerate(value):
                 self.value(item, (*path, index), place.below(index))
-        elif callable(value) or isinstance(value, (type, ModuleType)) or _is_sentinel(value):
+        elif (
+            callable(value) or isinstance(value, (type, ModuleType, Number)) or _is_sentinel(value)
+        ):
             return
         else:
             raise ContentError(
@@ -225,7 +237,7 @@ class _Reader:
 
     def string(self, value: str, path: Path, place: _Place) -> None:
         if place.picture or pictures.is_data_url(value):
-            self.picture(pictures.from_text(value, place.name), path, place)
+            self.picture(pictures.from_text(value, place.name, self.limits), path, place)
         else:
             self.text(value, path, place)
 
@@ -237,10 +249,10 @@ class _Reader:
     def picture_object(self, value: Any, path: Path, place: _Place) -> None:
         count = pictures.pictures_in(value, place.name) if pictures.is_array(value) else None
         if count is None:
-            self.picture(pictures.from_object(value, place.name), path, place)
+            self.picture(pictures.from_object(value, place.name, self.limits), path, place)
             return
         for index in range(count):
-            found = pictures.from_object(value[index], place.name)
+            found = pictures.from_object(value[index], place.name, self.limits)
             self.picture(found, (*path, _Row(index)), place)
 
     def picture(self, found: pictures.Found, path: Path, place: _Place) -> None:
@@ -253,14 +265,14 @@ class _Reader:
         """A turn of a chat, in the form of OpenAI, Anthropic or Hugging Face."""
         role = _role(get(message, "role"))
         source = "tool" if role == "tool" else place.source
-        inner = replace(place, role=role, source=source)
+        inner = replace(place, role=role, source=source, picture=False)
         for key, item in items(message):
             if key == "content" and isinstance(item, str):
                 self.text(item, (*path, key), inner)
             elif key in ("content", "parts"):
                 self.content(item, (*path, key), inner.below(key))
             elif key not in MESSAGE_CONTROL:
-                self.value(item, (*path, key), inner.below(key))
+                self.value(item, (*path, key), inner.below(str(key)))
 
     def content(self, value: Any, path: Path, place: _Place) -> None:
         """The content of a message: a text, or a list of blocks."""
@@ -352,6 +364,11 @@ class _Reader:
             free, count = f"{name}~{count}", count + 1
         self._names.add(free)
         return free
+
+
+def _names_pictures(key: str) -> bool:
+    """Whether strings under a name are pictures: `image`, `img_path`, `input_image_1_url`."""
+    return key in PICTURE_NAMES or _PICTURE_NAME.fullmatch(key) is not None
 
 
 def _is_sentinel(value: Any) -> bool:

@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Image, Limits, Role
-from guardrail.errors import ContentError
+from guardrail.errors import ContentError, PictureError
+from guardrail.image import damage, spread
 from guardrail.reading.tree import comes_from
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ def is_pillow(value: Any) -> bool:
 
 def is_array(value: Any) -> bool:
     """Whether a value is a numpy array or a torch tensor."""
-    return (comes_from(value, "numpy") or comes_from(value, "torch")) and hasattr(value, "ndim")
+    foreign = comes_from(value, "numpy") or comes_from(value, "torch")
+    return foreign and hasattr(value, "ndim") and not isinstance(value, Number)
 
 
 def is_data_url(text: str) -> bool:
@@ -82,7 +85,7 @@ def image_of(found: Found, name: str, role: Role, source: str, limits: Limits) -
     return Image(found.data, name, role, source, limits)
 
 
-def from_text(text: str, name: str) -> Found:
+def from_text(text: str, name: str, limits: Limits) -> Found:
     """A picture given as a data URL, a path or base64."""
     if text[:5].lower() == "data:":
         return _from_data_url(text, name)
@@ -93,7 +96,7 @@ def from_text(text: str, name: str) -> Found:
             "a picture at an address cannot be screened here: fetch it and pass its bytes",
         )
     if len(text) < 4_096 and "\0" not in text and Path(text).is_file():
-        return from_object(Path(text), name, path_as_text=True)
+        return from_object(Path(text), name, limits, path_as_text=True)
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -115,7 +118,7 @@ def _from_data_url(text: str, name: str) -> Found:
     return Found(data, lambda image: head + base64.b64encode(image.data).decode("ascii"))
 
 
-def from_object(value: Any, name: str, *, path_as_text: bool = False) -> Found:
+def from_object(value: Any, name: str, limits: Limits, *, path_as_text: bool = False) -> Found:
     """A picture given as bytes, a file, a path, a PIL image, or an array of one picture."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         kind = type(value)
@@ -125,7 +128,7 @@ def from_object(value: Any, name: str, *, path_as_text: bool = False) -> Found:
     if _is_file(value):
         return _from_file(value, name)
     if is_pillow(value):
-        return _from_pillow(value)
+        return _from_pillow(value, name, limits)
     return _from_array(value, name)
 
 
@@ -153,26 +156,55 @@ def _from_path(path: Path, name: str, as_text: bool) -> Found:
 
 
 def _from_file(file: Any, name: str) -> Found:
-    position = file.tell()
-    data = file.read()
-    file.seek(position)
+    try:
+        position = file.tell()
+        data = file.read()
+        file.seek(position)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is closed, or cannot be read twice"
+        raise ContentError(name, "unreadable", f"the file cannot be read: {reason}") from None
     if not isinstance(data, bytes):
         raise ContentError(name, "unreadable", "a file opened as text: open it in binary mode")
     return Found(data, lambda image: BytesIO(image.data))
 
 
-def _from_pillow(picture: Any) -> Found:
+def _from_pillow(picture: Any, name: str, limits: Limits) -> Found:
     mode = picture.mode
+    if not all(picture.size):
+        raise PictureError(name, "empty", "a picture without pixels")
 
     def write(image: Image) -> Any:
         return image.picture.rgb().convert(mode)
 
-    return Found(_tiff(picture), write, decoded=True)
+    with damage(name):
+        return Found(_tiff(picture, *_frames(picture, limits.max_frames)), write, decoded=True)
 
 
-def _tiff(picture: Pillow.Image) -> bytes:
+def _frames(picture: Any, most: int) -> list[Pillow.Image]:
+    """The other frames of an animation to look at: with the one shown, at most `most`."""
+    count = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+    if count == 1 or most <= 1:
+        return []
+    shown, frames = picture.tell(), spread(count, most)
+    if shown not in frames:
+        frames = spread(count, most - 1)
+    copies = []
+    picture.seek(count - 1)  # Pillow (13.0) goes back in an animated PNG from its end alone
+    for frame in frames:
+        if frame != shown:
+            picture.seek(frame)
+            copies.append(picture.copy())
+    picture.seek(shown)
+    return copies
+
+
+def _tiff(picture: Pillow.Image, *others: Pillow.Image) -> bytes:
     """Uncompressed, which is quick, and exact for every mode that it can hold."""
     out = BytesIO()
+    if others:
+        first, *rest = (frame.convert("RGBA") for frame in (picture, *others))
+        first.save(out, "TIFF", save_all=True, append_images=rest)
+        return out.getvalue()
     try:
         picture.save(out, "TIFF")
     except OSError:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 Path = tuple[Any, ...]
 
-_ABSENT = object()
+TOO_DEEP = "nested too deeply, or inside itself"
 
 
 def field(value: Any, key: str) -> Any:
@@ -41,10 +41,10 @@ def is_list(value: Any) -> bool:
     )
 
 
-def items(value: Any) -> Iterator[tuple[str, Any]]:
-    """The named fields of a dict or record."""
+def items(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The fields of a dict or record with their keys, which may be anything in a dict."""
     if isinstance(value, Mapping):
-        yield from ((str(key), item) for key, item in value.items())
+        yield from value.items()
     elif dataclasses.is_dataclass(value):
         yield from ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
     else:
@@ -56,20 +56,23 @@ def put(value: Any, path: Path, new: Any) -> Any:
     if not path:
         return new
     key, rest = path[0], path[1:]
-    if isinstance(value, Mapping):
-        changed = copy.copy(value)
-        changed[key] = put(value[key], rest, new)  # type: ignore[index]
-        return changed
-    if is_list(value):
-        listed = list(value)
-        listed[key] = put(value[key], rest, new)
+    if isinstance(value, Mapping) or is_list(value):
+        changed: Any = _open_copy(value)
+        changed[key] = put(value[key], rest, new)
         if hasattr(value, "_make"):
-            return type(value)._make(listed)
-        return tuple(listed) if isinstance(value, tuple) else listed
+            return type(value)._make(changed)
+        return tuple(changed) if isinstance(value, tuple) else changed
     inner = put(getattr(value, key), rest, new)
     if hasattr(value, "model_copy"):
         return value.model_copy(update={key: inner})
     return dataclasses.replace(value, **{key: inner})
+
+
+def _open_copy(value: Any) -> Any:
+    """A copy whose items can be set, of the same type where that can be."""
+    if isinstance(value, (MutableMapping, MutableSequence)):
+        return copy.copy(value)
+    return dict(value) if isinstance(value, Mapping) else list(value)
 
 
 def at(value: Any, path: Path) -> Any:

@@ -93,7 +93,7 @@ def search(
     for made in searched(guard, attack, channel, ground, styles, tries, seed):
         done.append(made)
         if as_json:
-            click.echo(json.dumps(asdict(made), ensure_ascii=False))
+            click.echo(json.dumps(asdict(made)))
     if not as_json:
         _show(done)
 

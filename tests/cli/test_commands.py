@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +171,90 @@ def test_scan_goes_on_where_it_stopped(folder: Path) -> None:
 
     assert timeless(out.read_text("utf-8")) == timeless(whole)
     assert done.exit_code == 3
+
+
+def test_scan_writes_into_no_file_of_other_rows(folder: Path) -> None:
+    source, other = folder / "in.jsonl", folder / "other.jsonl"
+    for path in (source, other):
+        path.write_text('{"prompt": "hello"}\n{"prompt": "cut"', "utf-8")
+    before = source.read_bytes()
+    for target, reason in (
+        (source, "need a file of their own"),
+        (other, "line 1 is no row of a scan"),
+        (folder / "nowhere" / "out.jsonl", "No such file or directory"),
+    ):
+        done = guardrail("scan", source, "-o", target, "--policy", "monitor")
+        assert done.exit_code == 2
+        assert f"{target}: " in done.output
+        assert reason in done.output
+    assert (source.read_bytes(), other.read_bytes()) == (before, before)
+
+
+WORDS = """apiVersion: guardrail/v1
+policy: {id: words}
+rules:
+  - {id: w, when: input, check: {use: keywords, words: [teapot]}, action: block}
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_terminal_of_any_encoding_will_do(folder: Path, encoding: str, form: list[str]) -> None:
+    (folder / "policy.yaml").write_text(WORDS, "utf-8")
+    arguments = ["check", "--policy", str(folder / "policy.yaml"), "--prompt", "a teapot é", *form]
+    done = subprocess.run(
+        [sys.executable, "-c", "from guardrail.cli import main; main()", *arguments],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 10, done.stderr.decode(encoding)
+    said = done.stdout.decode(encoding)
+    if form:
+        said = json.loads(said)[0]["stages"][0]["reason"]
+        assert said == "w: keyword 1.00 ≥ 0.50"
+    assert "keyword 1.00" in said
+
+
+def test_what_cannot_be_written_or_read_is_told_in_a_line(folder: Path) -> None:
+    text = folder / "text.jsonl"
+    text.write_text('{"text": "hi", "answer": "3", "type": "objekt"}', "utf-8")
+    for arguments, reason in (
+        (("redteam", "render", text, "-o", text / "into"), "into: Not a directory"),
+        (("eval", "schema", text, "--schema", folder / "chat.png"), "chat.png: not JSON"),
+        (("eval", "schema", text, "--schema", text), "text.jsonl: #: "),
+        (("explain", "gr_1", "--records", folder / "chat.png"), "no record gr_1"),
+    ):
+        done = guardrail(*arguments)
+        assert done.exit_code == 2, done.output
+        assert reason in done.output
+        assert "Traceback" not in done.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_scan_into_a_pipe_and_onto_a_full_disk(folder: Path) -> None:
+    source, policy = folder / "in.jsonl", folder / "policy.yaml"
+    source.write_text('{"prompt": "a teapot"}\n', "utf-8")
+    policy.write_text(WORDS, "utf-8")
+    scan = ["from guardrail.cli import main; main()", "scan", str(source), "--policy", str(policy)]
+    for target in ("/dev/stdout", "/dev/full"):
+        command = [sys.executable, "-c", *scan, "-o", target]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        if target == "/dev/stdout":
+            assert json.loads(done.stdout)["action"] == "block"
+            assert done.returncode == 0
+        else:
+            assert b"No space left on device" in done.stderr
+            assert b"Traceback" not in done.stderr
+            assert done.returncode == 2
+
+
+def test_a_closed_output_is_no_failure(folder: Path) -> None:
+    (folder / "policy.yaml").write_text(WORDS, "utf-8")
+    asked = ["check", "--policy", str(folder / "policy.yaml"), "--prompt", "a teapot"]
+    code = "import sys; sys.stdout = None; from guardrail.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, check=False)
+    assert done.returncode == 10, done.stderr.decode()
 
 
 def test_scan_reads_other_peoples_fields(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from io import BytesIO
@@ -245,3 +246,15 @@ def test_no_damage_escapes_as_another_error(data: bytes, draw: st.DataObject) ->
 def test_any_bytes_open_or_are_refused(data: bytes) -> None:
     with pytest.raises(PictureError):
         opened(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP"])
+def test_metadata_is_in_no_log(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    exif = Pillow.Exif()
+    exif[0x010E] = "of Jane Doe"
+    exif[0x0112] = 6
+    data = encoded(drawn(), kind, exif=exif)
+    caplog.clear()
+    opened(data).rgb()
+    assert "Jane" not in caplog.text

@@ -52,6 +52,11 @@ def said_of(path: Path) -> str:
     return str(caught.value).replace(f"{path.parent}/", "") + "\n"
 
 
+def test_a_check_that_did_not_run_has_nothing_to_redact() -> None:
+    with pytest.raises(ValueError, match="nothing to redact"):
+        OnError(Action.BLOCK, Action.REDACT)
+
+
 @pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
 def test_every_mistake_is_shown_where_it_is(path: Path) -> None:
     assert said_of(path) == path.with_suffix(".txt").read_text("utf-8")

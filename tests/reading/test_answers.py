@@ -316,3 +316,16 @@ CALL = {"index": 2, "function": {"arguments": "{"}}
 )
 def test_what_a_chunk_ends(chunk: Any, expected: tuple[str, ...]) -> None:
     assert read_delta(chunk).ends == expected
+
+
+def test_a_key_of_an_answer_is_in_no_error() -> None:
+    with pytest.raises(ContentError) as caught:
+        read_answer({"jane@example.com": object()})
+    assert "jane" not in str(caught.value)
+
+
+def test_an_answer_within_itself_is_an_error() -> None:
+    inside: list[Any] = []
+    inside.append(inside)
+    with pytest.raises(ContentError, match="inside itself"):
+        read_answer({"lines": inside})

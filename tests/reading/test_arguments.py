@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import copy
+from collections import UserString, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,8 +21,9 @@ from PIL import Image as Pillow
 from pydantic import BaseModel
 
 from guardrail import Area, Box, ContentError, Image, Text
+from guardrail.content import Limits
 from guardrail.image import cover
-from guardrail.reading import Reading, read_arguments
+from guardrail.reading import Reading, read_answer, read_arguments
 
 
 def png(size: tuple[int, int] = (32, 24)) -> bytes:
@@ -47,6 +51,23 @@ def test_strings_and_pictures_by_name() -> None:
     assert texts(reading) == {"prompt": "what is it"}
     assert [image.data for image in reading.content.images] == [PNG]
     assert reading.content.images[0].name == "images/0"
+
+
+@pytest.mark.parametrize(
+    "name",
+    """image images img pics photo img_path photo_path image_url input_image user_picture image1
+    image_2 image_base64 img_b64 screenshot_data image_paths file_path frames""".split(),
+)
+def test_a_string_under_the_name_of_a_picture_is_one(name: str) -> None:
+    reading = read_arguments({name: URL})
+    assert [image.data for image in reading.content.images] == [PNG]
+    with pytest.raises(ContentError, match="neither a file"):
+        read_arguments({name: "no picture"})
+
+
+@pytest.mark.parametrize("name", ["image_caption", "imagery", "epic", "time_frame", "pictured"])
+def test_a_name_about_pictures_is_the_name_of_a_text(name: str) -> None:
+    assert texts(read_arguments({name: "a text"})) == {name: "a text"}
 
 
 def test_a_string_under_an_unknown_name_is_screened() -> None:
@@ -350,3 +371,93 @@ def test_every_string_can_be_found_and_exchanged(arguments: dict[str, Any]) -> N
     assert not missing or "role" in str(arguments)
     changed = {part.name: replace(part, text="*") for part in reading.content.texts}
     assert strings(reading.rebuild(changed)).count("*") >= len(changed)
+
+
+def test_numbers_of_any_kind_say_nothing() -> None:
+    arguments = {"top": np.float32(0.5), "most": np.int64(3), "price": Decimal("2.50")}
+    assert not read_arguments(arguments).content.parts
+
+
+def _closed() -> BytesIO:
+    file = BytesIO(PNG)
+    file.close()
+    return file
+
+
+def _closed_picture() -> Pillow.Image:
+    picture = Pillow.open(BytesIO(PNG))
+    picture.close()
+    return picture
+
+
+def _within_itself() -> list[Any]:
+    inside: list[Any] = []
+    inside.append(inside)
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (_closed(), "unreadable"),
+        (_closed_picture(), "damaged"),
+        (Pillow.open(BytesIO(PNG[:60])), "truncated"),
+        (Pillow.new("RGB", (0, 4)), "empty"),
+        (_within_itself(), "unreadable_argument"),
+        (UserString("x"), "unreadable_argument"),
+    ],
+)
+def test_an_object_that_fails_when_it_is_read_is_an_error_of_the_call(
+    value: Any, code: str
+) -> None:
+    with pytest.raises(ContentError) as caught:
+        read_arguments({"image": value})
+    assert caught.value.code == code
+    assert caught.value.part in ("image", "arguments")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_the_frames_of_an_animation_in_memory_are_looked_at(kind: str) -> None:
+    out = BytesIO()
+    first, *rest = (Pillow.new("RGB", (8, 6), (20 * i, 0, 0)) for i in range(12))
+    options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
+    first.save(out, kind, save_all=True, append_images=rest, **options)
+    picture = Pillow.open(out)
+    picture.seek(5)
+
+    read_arguments({"image": picture}, limits=Limits(max_frames=1))
+    reading = read_arguments({"image": picture}, limits=Limits(max_frames=4))
+
+    (image,) = reading.content.images
+    opened = image.picture
+    reds = [opened.rgb(frame=frame).getpixel((0, 0))[0] for frame in range(opened.frames)]  # type: ignore[index]
+    assert reds == [100, 0, 120, 220]
+    assert picture.tell() == 5
+    covered = cover(image, [Area(image.name, (Box(0, 0, 8, 6),))])
+    assert (
+        reading.rebuild({image.name: covered})["image"].convert("RGB").getpixel((0, 0)) == (0,) * 3
+    )
+
+
+class Lines(list[str]):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "changed"),
+    [
+        ({1: "a", "1": "b", (2, 3): ["c"]}, {1: "A", "1": "B", (2, 3): ["C"]}),
+        (MappingProxyType({"k": "a"}), {"k": "A"}),
+        (deque(["a", 1]), deque(["A", 1])),
+        (Lines(["a"]), Lines(["A"])),
+    ],
+)
+def test_any_dict_and_list_can_be_written_back(value: Any, changed: Any) -> None:
+    reading = read_arguments({"rows": value})
+    upper = {part.name: replace(part, text=part.text.upper()) for part in reading.content.texts}
+    new = reading.rebuild(upper)["rows"]
+    assert new == changed
+    assert type(new) is type(changed)
+    answer = read_answer(value)
+    said = {part.name: replace(part, text=part.text.upper()) for part in answer.reply.content.texts}
+    assert answer.rebuild(said) == changed

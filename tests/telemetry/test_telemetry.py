@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,6 +164,44 @@ def test_metrics_count_calls_rules_lookups_and_tokens() -> None:
     assert seen.points("guardrail.stage.duration")
     assert seen.points("gen_ai.client.operation.duration")
     assert {p.attributes["guardrail.cache.hit"] for p in seen.points("guardrail.cache.lookups")}
+
+
+def test_metrics_of_the_model_tell_what_was_asked_for_from_what_answered() -> None:
+    seen = Seen()
+    ask(seen)
+    for name in ("gen_ai.client.operation.duration", "gen_ai.client.token.usage"):
+        attributes = seen.points(name)[0].attributes
+        assert attributes["gen_ai.request.model"] == "m-1"
+        assert attributes["gen_ai.response.model"] == "m-2"
+        assert "error.type" not in attributes
+
+    @seen.guard
+    def failing(prompt: str, model: str) -> str:
+        raise OSError("no line")
+
+    with pytest.raises(OSError, match="no line"):
+        failing("hello", "m-3")
+    durations = seen.points("gen_ai.client.operation.duration")
+    (failed,) = [p.attributes for p in durations if p.attributes["gen_ai.request.model"] == "m-3"]
+    assert failed["error.type"] == "OSError"
+    assert "gen_ai.response.model" not in failed
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"),
+    [
+        ("guardrail.stage.duration", (0.002, 0.3)),
+        ("guardrail.check.duration", (0.002, 0.3)),
+        ("gen_ai.client.operation.duration", (0.3, 4)),
+        ("gen_ai.client.token.usage", (20, 20_000)),
+    ],
+)
+def test_usual_values_fall_into_different_buckets(name: str, usual: tuple[float, float]) -> None:
+    seen = Seen()
+    ask(seen)
+    bounds = seen.points(name)[0].explicit_bounds
+    low, high = (bisect_left(bounds, value) for value in usual)
+    assert high - low >= 3
 
 
 def test_a_stream_keeps_its_usage_and_its_parent() -> None:
