@@ -75,6 +75,7 @@ class _FunctionCall:
             dict(self.bound.arguments),
             only=(*options.prompt, *options.images) or None,
             pictured=options.images,
+            keywords=self._keywords(),
             limits=guard.policy.limits,
         )
         call = Call(self.reading.content, self._context(args, kwargs), self._parameters())
@@ -95,6 +96,11 @@ class _FunctionCall:
         from guardrail.structure.answer import TypedAnswer
 
         return TypedAnswer(self.options.output)
+
+    def _keywords(self) -> str | None:
+        """The name of the `**` parameter."""
+        parameters = self.bound.signature.parameters.values()
+        return next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
 
     def _named(self) -> dict[str, Any]:
         """The arguments by name, those of a `**` parameter among them."""

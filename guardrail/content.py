@@ -30,6 +30,7 @@ def ending(finish_reason: str | None) -> Ending:
 
 
 _FIELD = re.compile(r"(?!\d)[\w$][\w$-]*+")
+_TOKEN = re.compile(r"(?=[a-zA-Z]*\d)[a-zA-Z\d]{16}")  # of a key or an account, by its look
 LONGEST_FIELD = 40  # characters of a key that stands in a name as it is
 _NAMING = os.urandom(32)
 
@@ -37,23 +38,25 @@ _NAMING = os.urandom(32)
 def name_of(path: Iterable[str | int]) -> str:
     """The name of the part at a path of keys and indices, which no other part has.
 
-    Names stand in records, traces and errors. A key that may say something, as it is no plain word
-    or a long one, is there as `key-` and a digest of it that differs from process to process.
+    Names stand in records, traces and errors. A key that may say something (see `says`) is there
+    as `key-` and a digest of it that differs from process to process.
     """
-    return "/".join(
-        [
-            step
-            if isinstance(step, str) and step.isidentifier() and len(step) <= LONGEST_FIELD
-            else _named(step)
-            for step in path
-        ]
-    )
+    return "/".join([_named(step) for step in path])
+
+
+def says(key: str) -> bool:
+    """Whether a key may say something: it is no plain word, a long one, or like a token."""
+    size = len(key)
+    if size < 16 and key.isidentifier():
+        return False
+    plain = size <= LONGEST_FIELD and _FIELD.fullmatch(key) and not key.startswith("key-")
+    return not plain or _TOKEN.search(key) is not None
 
 
 def _named(step: str | int) -> str:
     if isinstance(step, int):
         return str(step)
-    if len(step) <= LONGEST_FIELD and _FIELD.fullmatch(step) and not step.startswith("key-"):
+    if not says(step):
         return step
     key = step.encode("utf-8", "surrogatepass")
     return "key-" + hashlib.blake2b(key, digest_size=8, key=_NAMING).hexdigest()

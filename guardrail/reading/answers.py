@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from guardrail.content import Content, Part, Reply, Text, Usage, ending, name_of
 from guardrail.errors import ContentError
-from guardrail.reading.tree import TOO_DEEP, Path, comes_from, is_list, is_record, items, put
+from guardrail.reading.tree import (
+    TOO_DEEP,
+    Path,
+    at,
+    comes_from,
+    first_values,
+    is_label,
+    is_list,
+    is_record,
+    items,
+    keys_said,
+    put,
+)
 from guardrail.reading.tree import field as get
 
-# Keys of answers that name or type things; no text of the model stands under them.
+# Keys of answers that name or type things, where no more than a word stands under them.
 _LABELS = frozenset(
-    """id object type role model created system_fingerprint service_tier finish_reason stop_reason
-    stop_sequence status index name call_id tool_call_id annotations logprobs usage signature
-    encrypted_content container created_at completed_at error incomplete_details metadata
-    parallel_tool_calls temperature tool_choice tools top_p max_output_tokens previous_response_id
-    reasoning_effort truncation user instructions background conversation prompt_cache_key
-    safety_identifier top_logprobs score token prompt prompt_logprobs prompt_token_ids token_ids
-    moderation caller stop_details""".split()
+    """id object type role model system_fingerprint service_tier finish_reason stop_reason status
+    name call_id tool_call_id item_id file_id container_id obfuscation""".split()
 )
+# Keys under which nothing is said by the model, or what the request said.
+_BESIDE = frozenset(
+    """created stop_sequence index logprobs usage signature encrypted_content container created_at
+    completed_at error incomplete_details metadata parallel_tool_calls temperature tool_choice tools
+    top_p max_output_tokens previous_response_id reasoning_effort truncation user instructions
+    background conversation prompt_cache_key safety_identifier top_logprobs score token prompt
+    prompt_logprobs prompt_token_ids token_ids moderation caller stop_details""".split()
+)
+SPELT_OUT = ("logprobs", "token_ids")  # would tell what was taken out of the text beside them
 
 ASIDE = frozenset("reasoning_content reasoning thinking refusal".split())  # beside the answer
 
@@ -38,10 +54,10 @@ class Answer:
         """The answer with the changed texts, of the same type; the original is not modified."""
         if self._write is not None:
             return self._write(self._value, changed)
-        value = self._value
-        for name, part in changed.items():
-            if isinstance(part, Text):
-                value = put(value, self._paths[name], part.text)
+        texts = [(self._paths[name], p.text) for name, p in changed.items() if isinstance(p, Text)]
+        value = without_spelling(self._value, [path for path, _ in texts])
+        for path, text in sorted(texts, key=lambda one: first_values(one[0])):
+            value = put(value, path, text)
         return value
 
 
@@ -69,6 +85,26 @@ def read_answer(value: Any, *, processor: Any = None) -> Answer:
         texts.append(Text(text, name, "assistant", "model", ended=ended))
         paths[name] = path
     return Answer(reply_of(value, texts), value, paths)
+
+
+def without_spelling(value: Any, changed: Iterable[Path]) -> Any:
+    """A client's answer without the log probabilities around texts that were changed: they spell
+    out what was taken away."""
+    for path in changed:
+        for end in range(len(path)):
+            holder = at(value, path[:end])
+            for key in SPELT_OUT if _is_dict_or_record(holder) else ():
+                if get(holder, key):
+                    none: Any = [] if is_list(get(holder, key)) else None
+                    value = put(value, (*path[:end], key), none)
+    return value
+
+
+def passed_over(key: Any, item: Any) -> bool:
+    """Whether what a client's answer has under a key is nothing that the model says."""
+    if key in _LABELS:
+        return not isinstance(item, str) or is_label(item)
+    return key in _BESIDE
 
 
 def reply_of(value: Any, texts: Sequence[Text]) -> Reply:
@@ -139,10 +175,12 @@ def _texts(value: Any, path: Path, name: str, client: bool = False) -> Iterator[
         return
     if isinstance(value, str):
         yield path, value
-    elif isinstance(value, Mapping) or is_record(value):
+    elif _is_dict_or_record(value):
         client = client or _is_client_answer(value)
+        for step, said in () if client else keys_said(value):
+            yield (*path, step), said
         for key, item in items(value):
-            if client and key in _LABELS:
+            if client and passed_over(key, item):
                 continue
             inside = client and key not in ("input", "parsed")
             yield from _texts(item, (*path, key), f"{name}/{name_of((str(key),))}", inside)
@@ -156,6 +194,10 @@ def _texts(value: Any, path: Path, name: str, client: bool = False) -> Iterator[
         raise ContentError(
             name, "unreadable_answer", f"a {type(value).__name__} cannot be read: {wanted}"
         )
+
+
+def _is_dict_or_record(value: Any) -> bool:
+    return isinstance(value, Mapping) or is_record(value)
 
 
 def _is_client_answer(value: Any) -> bool:

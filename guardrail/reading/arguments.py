@@ -1,8 +1,9 @@
 """The prompts and pictures in a call's arguments.
 
-The rule: every string that does not stand under a control name (`model`, `api_key` ...) is text
-of the call, and whatever can be a picture is one. What is neither plain data nor readable is an
-error that names the argument, never passed on unseen.
+The rule: every string is text of the call, unless it is a parameter of the call with a control
+name (`model`, `api_key` ...) or a label where the known APIs have one, and whatever can be a
+picture is one. What is neither plain data nor readable is an error that names the argument, never
+passed on unseen.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from guardrail.reading.tree import (
     TOO_DEEP,
     Path,
     at,
+    first_values,
+    is_label,
     is_list,
     is_record,
     items,
+    keys_said,
     put,
 )
 from guardrail.reading.tree import (
@@ -45,9 +49,12 @@ CONTROL_NAMES = _names("""
     stream stream_options previous_response_id include generation_config return_tensors padding
     cache_control safety_identifier prompt_cache_key prompt_cache_retention verbosity
 """)
-MESSAGE_CONTROL = CONTROL_NAMES | _names("""
-    role id type name status call_id tool_call_id tool_use_id media_type index model_config
+LABELS = _names("""
+    role id type name status call_id tool_call_id tool_use_id media_type mime_type mimeType index
+    model cache_control detail format file_id stop_reason stop_sequence finish_reason caller
+    source_type mediaType namespace phase
 """)
+SIGNED = _names("signature encrypted_content thought_signature thoughtSignature")
 PICTURE_NAMES = _names("frame frames file files path paths file_path file_paths filename filenames")
 _PICTURE_NAME = re.compile(
     r"(\w+_)?(image|img|picture|pic|photo|screenshot)s?(_?\d+)?"
@@ -58,14 +65,23 @@ SYSTEM_NAMES = _names("system system_prompt system_message system_instruction in
 PROCESSED_NAMES = _names("""
     pixel_values pixel_values_videos input_ids inputs_embeds image_features image_embeds
 """)
-TEXT_BLOCKS = _names("text input_text output_text refusal thinking summary_text")
+TEXT_BLOCKS = _names("""
+    text input_text output_text refusal thinking summary_text reasoning_text
+""")
+PICTURE_KEYS = ("image_url", "image", "url", "path", "base64", "data")
+DATA_KEYS = ("data", "blob")
+REMOTE_NAMES = _names("file_uri fileUri")
 PICTURE_BLOCKS = _names("image_url input_image image")
-RESULT_BLOCKS = _names("tool_result function_call_output custom_tool_call_output")
+RESULT_BLOCKS = _names("""
+    tool_result function_call_output custom_tool_call_output computer_call_output
+    local_shell_call_output shell_call_output
+""")
 CALL_BLOCKS = _names("tool_use function_call custom_tool_call function")
 UNSCREENABLE_BLOCKS = _names("""
     input_audio audio audio_url video video_url document file input_file
 """)
 OTHER_BLOCKS = _names("redacted_thinking item_reference reasoning message")
+SPEAKERS = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
 KNOWN_BLOCKS = (
     TEXT_BLOCKS | PICTURE_BLOCKS | RESULT_BLOCKS | CALL_BLOCKS | UNSCREENABLE_BLOCKS | OTHER_BLOCKS
 )
@@ -97,8 +113,8 @@ class Reading:
         What did not change is the very same object; nothing that was passed is modified.
         """
         arguments: Any = dict(self._arguments)
-        for name, part in changed.items():
-            slot = self._slots[name]
+        slots = [(self._slots[name], part) for name, part in changed.items()]
+        for slot, part in sorted(slots, key=lambda one: first_values(one[0].path)):
             new = slot.write(part)
             if isinstance(new, pictures.TemporaryPath):
                 self._files.append(new.path)
@@ -141,10 +157,12 @@ def read_arguments(
     *,
     only: Collection[str] | None = None,
     pictured: Collection[str] = (),
+    keywords: str | None = None,
     limits: Limits | None = None,
 ) -> Reading:
     """Find every text and picture in the arguments, or in those that `only` names; strings under
-    the names in `pictured` are pictures.
+    the names in `pictured` are pictures. `keywords` names the argument that holds further ones,
+    as a `**` parameter does.
 
     Raises ContentError for what cannot be read: pictures at addresses, values already processed
     for a model, sound and video, objects of unknown kinds.
@@ -152,7 +170,7 @@ def read_arguments(
     reader = _Reader(limits or Limits())
     try:
         if only is None:
-            reader.fields(arguments, (), _Place())
+            reader.parameters(arguments, (), _Place(), keywords)
         else:
             reader.named(arguments, (), frozenset(only), frozenset(pictured))
     except RecursionError:
@@ -169,7 +187,6 @@ class _Place:
     role: Role = "user"
     source: str = "typed"
     picture: bool = False
-    forced: bool = False  # named by the user: nothing is passed over
 
     def below(self, key: str | int) -> _Place:
         step = name_of((key,))
@@ -187,25 +204,54 @@ class _Reader:
         """The arguments that the user named, also among the keywords of a `**` parameter."""
         for key, item in items(value):
             if key in only:
-                place = _Place(forced=True, picture=key in pictured)
-                self.argument(str(key), item, (*path, key), place)
+                self.parameter(str(key), item, (*path, key), _Place(picture=key in pictured))
             elif isinstance(item, Mapping) and not path:
                 self.named(item, (key,), only, pictured)
 
-    def fields(self, value: Any, path: Path, place: _Place) -> None:
-        for key, item in items(value):
-            self.argument(str(key), item, (*path, key), place)
+    def parameters(
+        self, arguments: Any, path: Path, place: _Place, keywords: str | None = None
+    ) -> None:
+        """The parameters of the call, or of a request that is handed over as a whole."""
+        for key, item in items(arguments):
+            inner = (*path, key)
+            if key == keywords:
+                self.parameters(item, inner, place.below(key))
+            elif key not in CONTROL_NAMES:
+                whole = not path and isinstance(item, Mapping) and is_list(item.get("messages"))
+                if whole:
+                    self.parameters(item, inner, place.below(str(key)))
+                else:
+                    self.parameter(str(key), item, inner, place)
 
-    def argument(self, key: str, item: Any, path: Path, place: _Place) -> None:
+    def parameter(self, key: str, item: Any, path: Path, place: _Place) -> None:
+        role: Role = "system" if key in SYSTEM_NAMES else place.role
+        self.field(key, item, path, replace(place, role=role))
+
+    def fields(self, value: Any, path: Path, place: _Place, read: Collection[Any] = ()) -> None:
+        """What stands under the keys of a dict or record that are not `read` yet, and the keys."""
+        for step, said in keys_said(value):
+            self.text(said, (*path, step), place.below(said))
+        for key, item in items(value):
+            if key not in read:
+                self.field(str(key), item, (*path, key), place)
+
+    def field(self, key: str, item: Any, path: Path, place: _Place) -> None:
         """A value by the name it stands under."""
         if key in PROCESSED_NAMES and item is not None:
             raise ContentError(key, "already_processed", pictures.WRAP_EARLIER)
-        if key in CONTROL_NAMES and not place.forced:
-            return
-        below = replace(place.below(key), picture=place.picture or _names_pictures(key))
-        if key in SYSTEM_NAMES:
-            below = replace(below, role="system")
-        self.value(item, path, below)
+        if key in REMOTE_NAMES and item is not None:
+            said = "a file at an address cannot be screened here: pass its bytes"
+            raise ContentError(place.name, "remote_picture", said)
+        picture = place.picture or _names_pictures(key)
+        self.value(item, path, replace(place.below(key), picture=picture))
+
+    def labelled(self, value: Any, path: Path, place: _Place, read: Collection[Any]) -> None:
+        """The fields beside those `read` in a message or block: labels are passed over where they
+        are no more than one word."""
+        labels = [
+            key for key, item in items(value) if key in SIGNED or (key in LABELS and is_label(item))
+        ]
+        self.fields(value, path, place, [*read, *labels])
 
     def value(self, value: Any, path: Path, place: _Place) -> None:
         if value is None or isinstance(value, (bool, int, float, complex, Enum)):
@@ -218,6 +264,8 @@ class _Reader:
             self.message(value, path, place)
         elif _is_block(value) and get(value, "type") in KNOWN_BLOCKS:
             self.block(value, path, place)
+        elif _kind_of_data(value).startswith(("image/", "audio/", "video/", "application/")):
+            self.inline(value, path, place)
         elif isinstance(value, Mapping) or is_record(value):
             self.fields(value, path, place)
         elif is_list(value):
@@ -263,16 +311,14 @@ class _Reader:
 
     def message(self, message: Any, path: Path, place: _Place) -> None:
         """A turn of a chat, in the form of OpenAI, Anthropic or Hugging Face."""
-        role = _role(get(message, "role"))
+        role = _role(_speaker(message))
         source = "tool" if role == "tool" else place.source
         inner = replace(place, role=role, source=source, picture=False)
-        for key, item in items(message):
-            if key == "content" and isinstance(item, str):
-                self.text(item, (*path, key), inner)
-            elif key in ("content", "parts"):
-                self.content(item, (*path, key), inner.below(key))
-            elif key not in MESSAGE_CONTROL:
-                self.value(item, (*path, key), inner.below(str(key)))
+        for key in ("content", "parts"):
+            item = get(message, key)
+            at_key = inner if isinstance(item, str) else inner.below(key)
+            self.content(item, (*path, key), at_key)
+        self.labelled(message, path, inner, ("content", "parts"))
 
     def content(self, value: Any, path: Path, place: _Place) -> None:
         """The content of a message: a text, or a list of blocks."""
@@ -297,45 +343,51 @@ class _Reader:
     def block(self, block: Any, path: Path, place: _Place) -> None:
         """A typed piece of a message's content."""
         kind = str(get(block, "type"))
+        if kind in UNSCREENABLE_BLOCKS:
+            raise ContentError(place.name, "unscreenable", f"a {kind} block cannot be screened")
         if kind in TEXT_BLOCKS:
             key = next((k for k in ("text", "thinking", "refusal") if get(block, k)), "text")
             self.value(get(block, key), (*path, key), place)
+            self.labelled(block, path, place, (key,))
         elif kind in PICTURE_BLOCKS:
             self.picture_block(block, kind, path, place)
         elif kind in RESULT_BLOCKS:
             key = "content" if kind == "tool_result" else "output"
             inner = replace(place, role="tool", source="tool")
             self.content(get(block, key), (*path, key), inner)
+            self.labelled(block, path, inner, (key,))
         elif kind in CALL_BLOCKS:
-            inner = replace(place, role="assistant")
-            function = get(block, "function")
-            if function is not None:
-                self.value(
-                    get(function, "arguments"),
-                    (*path, "function", "arguments"),
-                    inner.below("arguments"),
-                )
-            for key in ("input", "arguments"):
-                self.value(get(block, key), (*path, key), inner.below(key))
-        elif kind in ("redacted_thinking", "item_reference"):
-            return
+            self.call_block(block, path, replace(place, role="assistant"))
+        elif kind == "redacted_thinking":
+            self.labelled(block, path, place, ("data",))
+        elif kind == "item_reference":
+            self.labelled(block, path, place, ())
         elif kind == "reasoning":
-            self.content(
-                get(block, "summary"), (*path, "summary"), replace(place, role="assistant")
-            )
+            inner = replace(place, role="assistant")
+            for key in ("summary", "content"):
+                self.content(get(block, key), (*path, key), inner)
+            self.labelled(block, path, inner, ("summary", "content"))
         elif kind == "message":
             self.message(block, path, place)
-        elif kind in UNSCREENABLE_BLOCKS:
-            raise ContentError(place.name, "unscreenable", f"a {kind} block cannot be screened")
         else:
             raise ContentError(place.name, "unreadable", "a content block of an unknown type")
+
+    def call_block(self, block: Any, path: Path, place: _Place) -> None:
+        """A call of a tool that the model made earlier."""
+        function, inner = get(block, "function"), (*path, "function")
+        if not (isinstance(function, Mapping) or is_record(function)):
+            self.labelled(block, path, place, ())
+            return
+        self.value(get(function, "arguments"), (*inner, "arguments"), place.below("arguments"))
+        self.labelled(function, inner, place, ("arguments",))
+        self.labelled(block, path, place, ("function",))
 
     def picture_block(self, block: Any, kind: str, path: Path, place: _Place) -> None:
         if get(block, "file_id"):
             raise ContentError(
                 place.name, "remote_picture", "a picture by file id cannot be screened here"
             )
-        source = get(block, "source")
+        source, pictured = get(block, "source"), replace(place, picture=True)
         if source is not None:
             if get(source, "type") != "base64":
                 raise ContentError(
@@ -343,19 +395,27 @@ class _Reader:
                     "remote_picture",
                     "a picture at an address or by file id cannot be screened here: pass its bytes",
                 )
-            self.value(get(source, "data"), (*path, "source", "data"), replace(place, picture=True))
-            return
-        for key in ("image_url", "image", "url", "path", "base64"):
-            item = get(block, key)
-            if item is None:
-                continue
-            inner = (*path, key)
+            self.value(get(source, "data"), (*path, "source", "data"), pictured)
+            self.labelled(source, (*path, "source"), place, ("data",))
+        given = [key for key in PICTURE_KEYS if get(block, key) is not None]
+        for key in given:
+            item, inner = get(block, key), (*path, key)
             if get(item, "url") is not None:
-                item, inner = get(item, "url"), (*inner, "url")
-            self.value(item, inner, replace(place, picture=True))
-            return
-        if kind != "image":
+                self.value(get(item, "url"), (*inner, "url"), pictured)
+                self.labelled(item, inner, place, ("url",))
+            else:
+                self.value(item, inner, pictured)
+        if source is None and not given and kind != "image":
             raise ContentError(place.name, "unreadable", f"a {kind} block without a picture")
+        self.labelled(block, path, place, ("source", *PICTURE_KEYS))
+
+    def inline(self, value: Any, path: Path, place: _Place) -> None:
+        """Data beside its media type, as Gemini and MCP write it."""
+        if not _kind_of_data(value).startswith("image/"):
+            raise ContentError(place.name, "unscreenable", "data of this type cannot be screened")
+        for key in DATA_KEYS:
+            self.value(get(value, key), (*path, key), replace(place, picture=True))
+        self.labelled(value, path, place, DATA_KEYS)
 
     def _free(self, name: str) -> str:
         """`name`, or with a number behind it where two values would share it."""
@@ -377,8 +437,25 @@ def _is_sentinel(value: Any) -> bool:
     return own is not None and own.keys() <= {"__module__"} and not value
 
 
+def _kind_of_data(value: Any) -> str:
+    """The media type that a dict or record gives for the base64 or bytes in it."""
+    if any(isinstance(get(value, key), (str, bytes)) for key in DATA_KEYS):
+        for key in ("mime_type", "mimeType", "media_type", "mediaType"):
+            if isinstance(kind := get(value, key), str):
+                return kind.lower()
+    return ""
+
+
+def _speaker(message: Any) -> Any:
+    """The role of a message, which the objects of LangChain have as their type."""
+    role = get(message, "role")
+    if role is None and is_record(message):
+        role = SPEAKERS.get(str(get(message, "type")))
+    return role
+
+
 def _is_message(value: Any) -> bool:
-    return isinstance(get(value, "role"), (str, Enum)) and any(
+    return isinstance(_speaker(value), (str, Enum)) and any(
         get(value, key) is not None for key in ("content", "tool_calls", "parts")
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from guardrail.content import name_of
 from guardrail.errors import ContentError
 from guardrail.flow.stream import Delta
-from guardrail.reading.answers import finish_reason_of, usage_of
-from guardrail.reading.tree import Path, is_list, put
+from guardrail.reading.answers import finish_reason_of, passed_over, usage_of, without_spelling
+from guardrail.reading.tree import Path, is_list, is_record, items, put
 from guardrail.reading.tree import field as get
 
 
@@ -39,11 +40,12 @@ def write_delta(chunk: Any, texts: Mapping[str, str]) -> Any:
 
     Where a chunk holds several pieces of one text, the first takes all of the new one.
     """
-    left = dict(texts)
+    left, paths = dict(texts), []
     for key, path, _ in list(_pieces(chunk)):
         if key in texts:
             chunk = put(chunk, path, left.pop(key, ""))
-    return chunk
+            paths.append(path)
+    return without_spelling(chunk, paths)
 
 
 def _string(value: Any) -> str | None:
@@ -72,17 +74,27 @@ def _choice(choice: Any, path: Path) -> Iterator[tuple[str, Path, str]]:
     text = get(choice, "text")
     if isinstance(text, str):
         yield name, (*path, "text"), text
-    delta = get(choice, "delta")
-    for key in ("content", "refusal", "reasoning_content", "reasoning"):
-        piece = get(delta, key)
-        if isinstance(piece, str):
-            yield name if key == "content" else f"{name}/{key}", (*path, "delta", key), piece
-    for place, call in enumerate(get(delta, "tool_calls") or ()):
-        arguments = get(get(call, "function"), "arguments")
-        if isinstance(arguments, str):
-            number = get(call, "index") or 0
-            inner = (*path, "delta", "tool_calls", place, "function", "arguments")
-            yield f"{name}/tool_calls/{number}", inner, arguments
+    for holder, prefix in (("delta", name), ("message", f"{name}/message")):
+        for key, item in _fields(get(choice, holder)):
+            inner = (*path, holder, key)
+            if key == "content" and isinstance(item, str):
+                yield prefix, inner, item
+            elif key == "tool_calls" and is_list(item):
+                for place, call in enumerate(item):
+                    yield from _call(call, prefix, (*inner, place))
+            elif not passed_over(key, item):
+                yield from _said(item, inner, f"{prefix}/{key}")
+
+
+def _call(call: Any, prefix: str, path: Path) -> Iterator[tuple[str, Path, str]]:
+    """A piece of a tool call; its arguments are what most of them are asked for."""
+    name = f"{prefix}/tool_calls/{get(call, 'index') or 0}"
+    arguments = get(get(call, "function"), "arguments")
+    if isinstance(arguments, str):
+        yield name, (*path, "function", "arguments"), arguments
+    for key, inner, text in _said(call, path, name):
+        if inner != (*path, "function", "arguments"):
+            yield key, inner, text
 
 
 def _ends(chunk: Any) -> Iterator[str]:
@@ -130,49 +142,28 @@ def _event(event: Any, kind: str) -> Iterator[tuple[str, Path, str]]:
     """Events of Anthropic's Messages and of OpenAI's Responses."""
     where = _where(event)
     if kind == "content_block_delta":
-        delta = get(event, "delta")
-        for key in ("text", "partial_json", "thinking"):
-            piece = get(delta, key)
-            if isinstance(piece, str):
-                yield f"output/{where}/{key}", ("delta", key), piece
+        yield from _said(get(event, "delta"), ("delta",), f"output/{where}")
         return
     delta = get(event, "delta")
     if isinstance(delta, str):
         yield f"output/{where}/{kind}", ("delta",), delta
-        return
-    yield from _repeated(event, (), f"output/{where}/{kind}")
+    for key, item in _fields(event):
+        if key != "delta" or not isinstance(item, str):
+            yield from _said({key: item}, (), f"output/{where}/{kind}")
 
 
-_REPEATS = (
-    "text",
-    "arguments",
-    "refusal",
-    "content",
-    "output",
-    "part",
-    "item",
-    "response",
-    "content_block",
-    "message",
-    "summary",
-    "input",
-    "snapshot",
-    "thinking",
-    "output_text",
-)
+def _fields(value: Any) -> Iterable[tuple[Any, Any]]:
+    return items(value) if isinstance(value, Mapping) or is_record(value) else ()
 
 
-def _repeated(value: Any, path: Path, key: str) -> Iterator[tuple[str, Path, str]]:
-    """Events that say a text again as a whole, such as those at the end of a part."""
-    for name in _REPEATS:
-        item = get(value, name)
-        if isinstance(item, str):
-            yield f"{key}/{name}", (*path, name), item
-        elif is_list(item):
-            for index, inner in enumerate(item):
-                if isinstance(inner, str):
-                    yield f"{key}/{name}/{index}", (*path, name, index), inner
-                else:
-                    yield from _repeated(inner, (*path, name, index), f"{key}/{name}/{index}")
-        elif item is not None:
-            yield from _repeated(item, (*path, name), f"{key}/{name}")
+def _said(value: Any, path: Path, key: str) -> Iterator[tuple[str, Path, str]]:
+    """Every text in a value, such as those that an event says again as a whole."""
+    if isinstance(value, str):
+        yield key, path, value
+    elif is_list(value):
+        for index, item in enumerate(value):
+            yield from _said(item, (*path, index), f"{key}/{index}")
+    else:
+        for name, item in _fields(value):
+            if not passed_over(name, item):
+                yield from _said(item, (*path, name), f"{key}/{name_of((str(name),))}")

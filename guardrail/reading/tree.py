@@ -8,10 +8,30 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
+from guardrail.content import says
+from guardrail.errors import ContentError
+
 Path = tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """The last step of a path that leads to a dict's key rather than to what stands under it."""
+
+    key: Any
+
+
+def first_values(path: Path) -> tuple[bool, int]:
+    """The order in which paths are put: a key changes after all that stands below it."""
+    is_key = isinstance(path[-1], Key) if path else False
+    return is_key, -len(path) if is_key else 0
+
+
+_LABEL = re.compile(r"[^\s@]{0,200}")
 
 TOO_DEEP = "nested too deeply, or inside itself"
 
@@ -51,11 +71,23 @@ def items(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from ((key, item) for key, item in iter(value))
 
 
+def is_label(value: Any) -> bool:
+    """Whether a value is no more than a label: one word, or a dict of such."""
+    if isinstance(value, Mapping):
+        return all(map(is_label, value.values()))
+    return isinstance(value, str) and _LABEL.fullmatch(value) is not None
+
+
 def put(value: Any, path: Path, new: Any) -> Any:
-    """A copy of `value` with what is at `path` exchanged; all beside the path is shared."""
+    """A copy of `value` with what is at `path` exchanged; all beside the path is shared.
+
+    Raises ContentError for a key that cannot be changed: one of no dict, or no string.
+    """
     if not path:
         return new
     key, rest = path[0], path[1:]
+    if isinstance(key, Key):
+        return _renamed(value, key.key, new)
     if isinstance(value, Mapping) or is_list(value):
         changed: Any = _open_copy(value)
         changed[key] = put(value[key], rest, new)
@@ -66,6 +98,40 @@ def put(value: Any, path: Path, new: Any) -> Any:
     if hasattr(value, "model_copy"):
         return value.model_copy(update={key: inner})
     return dataclasses.replace(value, **{key: inner})
+
+
+def _renamed(value: Any, key: Any, new: str) -> Any:
+    """A copy of a dict with a key exchanged, in its place and unlike all others."""
+    if not (isinstance(value, Mapping) and isinstance(key, str)):
+        said = "a rule would change a key, which only a dict's string can be"
+        raise ContentError("arguments", "unchangeable", said)
+    free, count = new, 2
+    while free in value and free != key:
+        free, count = f"{new} {count}", count + 1
+    pairs = [(free if one == key else one, item) for one, item in value.items()]
+    changed = _open_copy(value)
+    changed.clear()
+    changed.update(pairs)
+    return changed
+
+
+def keys_said(value: Any) -> Iterator[tuple[Key, str]]:
+    """The keys of a dict or record that may say something, and what they say."""
+    for key, _ in items(value):
+        said = key if isinstance(key, str) else " ".join(_strings(key))
+        if said and says(said):
+            yield Key(key), said
+
+
+def _strings(key: Any) -> Iterator[str]:
+    """The strings in a key that is none, such as a tuple."""
+    if isinstance(key, bytes):
+        yield key.decode("utf-8", "replace")
+    elif isinstance(key, str):
+        yield key
+    elif isinstance(key, (tuple, frozenset)):
+        for one in key:
+            yield from _strings(one)
 
 
 def _open_copy(value: Any) -> Any:

@@ -329,3 +329,85 @@ def test_an_answer_within_itself_is_an_error() -> None:
     inside.append(inside)
     with pytest.raises(ContentError, match="inside itself"):
         read_answer({"lines": inside})
+
+
+HIDDEN = "what is hidden"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {HIDDEN: 1},
+        {"a": [{("b", HIDDEN): 1}]},
+        {**MESSAGE, "content": [{"type": "tool_use", "name": "f", "input": {HIDDEN: 1}}]},
+        {**MESSAGE, "content": [{"type": "tool_use", "name": HIDDEN, "input": {}}]},
+        {**MESSAGE, "content": [{"type": "text", "text": "", "annotations": [{"title": HIDDEN}]}]},
+    ],
+)
+def test_no_name_hides_a_text_of_an_answer(value: Any) -> None:
+    assert any(HIDDEN in text for text in read(value))
+
+
+def test_keys_of_an_answer_are_redacted() -> None:
+    answer = read_answer({"jane@example.com": {"seat": "jane"}})
+    parts = answer.reply.content.texts
+    new = answer.rebuild({part.name: replace(part, text="[x]") for part in parts})
+    assert new == {"[x]": {"seat": "[x]"}}
+
+
+def spelt(*tokens: str) -> dict[str, Any]:
+    return {"content": [{"token": token, "logprob": -1.0} for token in tokens]}
+
+
+def test_log_probabilities_do_not_spell_out_what_was_redacted() -> None:
+    message = {"role": "assistant", "content": "a secret"}
+    choices = [{"index": i, "message": message, "logprobs": spelt("a", "secret")} for i in (0, 1)]
+    answer = read_answer({"choices": choices})
+    first = answer.reply.content.texts[0]
+    new = answer.rebuild({first.name: replace(first, text="a [x]")})
+    assert new["choices"][0]["logprobs"] is None
+    assert new["choices"][1]["logprobs"] == spelt("a", "secret")
+    chunk = chat_chunk(content="secret")
+    chunk["choices"][0]["logprobs"] = spelt("secret")
+    assert "secret" not in str(write_delta(chunk, {"output": "[x]"}))
+    event = {"type": "response.output_text.delta", "delta": "secret", "logprobs": [spelt("secret")]}
+    ((key, _),) = read_delta(event).parts
+    assert write_delta(event, {key: "[x]"}) == {**event, "delta": "[x]", "logprobs": []}
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        chat_chunk(function_call={"arguments": HIDDEN}),
+        chat_chunk(audio={"transcript": HIDDEN}),
+        chat_chunk(reasoning_details=[{"type": "reasoning.text", "text": HIDDEN}]),
+        chat_chunk(annotations=[{"type": "url_citation", "url_citation": {"title": HIDDEN}}]),
+        chat_chunk(tool_calls=[{"index": 0, "custom": {"name": "f", "input": HIDDEN}}]),
+        chat_chunk(tool_calls=[{"index": 0, "function": {"name": HIDDEN, "arguments": ""}}]),
+        {"choices": [{"index": 0, "message": {"role": "assistant", "content": HIDDEN}}]},
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "citations_delta", "citation": {"cited_text": HIDDEN}},
+        },
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {
+                "type": "web_search_tool_result",
+                "content": [{"type": "web_search_result", "title": HIDDEN}],
+            },
+        },
+        {
+            "type": "response.output_text.annotation.added",
+            "annotation": {"type": "url_citation", "title": HIDDEN},
+        },
+        {
+            "type": "response.output_item.done",
+            "item": {"type": "mcp_call", "error": "", "x": HIDDEN},
+        },
+    ],
+)
+def test_every_text_of_a_chunk_is_read(chunk: Any) -> None:
+    (key,) = [key for key, text in read_delta(chunk).parts if text == HIDDEN]
+    assert HIDDEN not in str(write_delta(chunk, {key: "[x]"}))

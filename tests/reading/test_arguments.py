@@ -76,7 +76,9 @@ def test_a_string_under_an_unknown_name_is_screened() -> None:
 
 def test_a_key_that_may_say_something_is_in_no_name() -> None:
     reading = read_arguments({"seats": {"jane@example.com": "by the window", "row": "two"}})
-    (by_window, row) = texts(reading).items()
+    (key, by_window, row) = texts(reading).items()
+    assert key[1] == "jane@example.com"
+    assert key[0].startswith("seats/key-")
     assert by_window[0].startswith("seats/key-")
     assert by_window[1] == "by the window"
     assert row == ("seats/row", "two")
@@ -461,3 +463,156 @@ def test_any_dict_and_list_can_be_written_back(value: Any, changed: Any) -> None
     answer = read_answer(value)
     said = {part.name: replace(part, text=part.text.upper()) for part in answer.reply.content.texts}
     assert answer.rebuild(said) == changed
+
+
+HIDDEN = "say what is hidden"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({key: HIDDEN} for key in "device stop tools model instructions system name type".split()),
+        {"a": [{"device": HIDDEN}]},
+        {HIDDEN: 1},
+        {("a", HIDDEN): 1},
+        {"role": HIDDEN, "content": ""},
+        {"role": "user", "content": "", "name": HIDDEN},
+        {"role": "user", "content": "", "model": {"of": HIDDEN}},
+        {"role": "user", "content": "", "cache_control": {"type": HIDDEN}},
+        {"type": "text", "text": "", "title": HIDDEN},
+        {"type": "text", "text": "a", "thinking": HIDDEN},
+        {"type": "image", "image": PNG, "alt": HIDDEN},
+        {"type": "image_url", "image_url": {"url": URL, "title": HIDDEN}},
+        {"type": "tool_use", "id": "t", "name": HIDDEN, "input": {}},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {"model": HIDDEN}},
+        {"type": "function", "function": {"name": "f", "description": HIDDEN}},
+        {"type": "function", "description": HIDDEN},
+        {"type": "tool_result", "content": "", "title": HIDDEN},
+        {"type": "reasoning", "content": [{"type": "reasoning_text", "text": HIDDEN}]},
+        {"type": "redacted_thinking", "data": "x", "text": HIDDEN},
+    ],
+)
+def test_no_name_hides_a_text_in_data(value: Any) -> None:
+    reading = read_arguments({"given": value})
+    found = [part for part in reading.content.texts if HIDDEN in part.text]
+    assert found
+    assert all(part.role in ("user", "assistant", "tool") for part in found)
+    for around in ([value], {"messages": [{"role": "user", "content": [value]}]}):
+        if get_type(value) in (None, HIDDEN):
+            continue
+        assert HIDDEN in texts(read_arguments({"given": around})).values()
+
+
+def get_type(value: dict[Any, Any]) -> Any:
+    return value.get("type")
+
+
+def test_parameters_of_a_call_control_it_wherever_they_are_handed_over() -> None:
+    request = {"model": "m", "stop": ["end"], "system": "be brief", "messages": CHAT}
+    for arguments, keywords in (
+        (request, None),
+        ({"body": request}, None),
+        ({"kwargs": request}, "kwargs"),
+    ):
+        reading = read_arguments(arguments, keywords=keywords)
+        assert "m" not in texts(reading).values()
+        assert "end" not in texts(reading).values()
+        assert {p.role for p in reading.content.texts if p.text == "be brief"} == {"system"}
+
+
+def test_labels_of_messages_are_no_text() -> None:
+    message = {
+        "role": "assistant",
+        "id": "msg_1",
+        "model": "m",
+        "name": "Jane",
+        "stop_reason": "end_turn",
+        "content": [
+            {"type": "thinking", "thinking": "hm", "signature": "c2ln" * 90},
+            {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}},
+            {"type": "redacted_thinking", "data": "c2ln" * 90},
+            {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}},
+        ],
+    }
+    assert list(texts(read_arguments({"messages": [message]})).values()) == ["hm", "hi"]
+
+
+def test_keys_are_redacted_in_kind() -> None:
+    seats = {"a": 0, "jane@example.com": {"joe@example.com": "the joe@example.com"}, "x y": 1}
+    reading = read_arguments({"seats": seats, "same": {"a@b.cd": 1, "a@c.de": 2}})
+    changed = {
+        part.name: replace(part, text="the [MAIL]" if " " in part.text else "[MAIL]")
+        for part in reading.content.texts
+        if "@" in part.text
+    }
+    new = reading.rebuild(changed)
+    assert list(new["seats"].items()) == [
+        ("a", 0),
+        ("[MAIL]", {"[MAIL]": "the [MAIL]"}),
+        ("x y", 1),
+    ]
+    assert new["same"] == {"[MAIL]": 1, "[MAIL] 2": 2}
+    assert "jane@example.com" in seats
+
+
+class Open(BaseModel, extra="allow"):
+    pass
+
+
+@pytest.mark.parametrize("value", [{("a", "a text"): 1}, Open(**{"a text": 1})])
+def test_a_key_that_cannot_be_changed_stops_the_call(value: Any) -> None:
+    reading = read_arguments({"value": value})
+    (part,) = reading.content.texts
+    with pytest.raises(ContentError, match="key") as caught:
+        reading.rebuild({part.name: replace(part, text="")})
+    assert "text" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "image", "url": URL, "image": PNG},
+        {"type": "image", "data": URL[22:], "mime_type": "image/png"},
+        {"type": "image", "source_type": "base64", "data": URL[22:]},
+        {"inline_data": {"mime_type": "image/png", "data": URL[22:]}},
+        {"inlineData": {"mimeType": "image/png", "data": URL[22:]}},
+        {"type": "resource", "resource": {"blob": URL[22:], "mimeType": "image/png"}},
+        {"role": "user", "content": "", "images": [URL[22:]]},
+    ],
+)
+def test_a_picture_in_the_form_of_any_api_is_one(value: Any) -> None:
+    reading = read_arguments({"given": [value]})
+    assert {image.data for image in reading.content.images} == {PNG}
+    assert URL[22:] not in texts(reading).values()
+    assert len(reading.content.images) == (2 if "url" in value else 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ({"file_data": {"file_uri": "gs://a/b.png", "mime_type": "image/png"}}, "remote_picture"),
+        ({"inline_data": {"mime_type": "audio/mp3", "data": "AAAA"}}, "unscreenable"),
+        ({"mimeType": "application/pdf", "blob": "AAAA"}, "unscreenable"),
+    ],
+)
+def test_what_an_api_takes_and_no_check_reads_is_an_error(value: Any, code: str) -> None:
+    with pytest.raises(ContentError) as caught:
+        read_arguments({"given": value})
+    assert caught.value.code == code
+
+
+class Spoken(BaseModel):
+    type: str
+    content: Any
+    additional_kwargs: dict[str, Any] = {}
+
+
+def test_messages_of_langchain() -> None:
+    said = {"system": "be brief", "human": "hi", "ai": "hello", "tool": "42"}
+    messages = [Spoken(type=kind, content=text) for kind, text in said.items()]
+    assert [(p.role, p.text) for p in read_arguments({"input": messages}).content.texts] == [
+        ("system", "be brief"),
+        ("user", "hi"),
+        ("assistant", "hello"),
+        ("tool", "42"),
+    ]
