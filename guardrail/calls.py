@@ -14,6 +14,7 @@ from guardrail.flow.drivers import NOTHING, OPENED, AsyncCaller, Caller, arun, r
 from guardrail.flow.order import Outcome, guarded
 from guardrail.flow.steps import Ended, Release
 from guardrail.flow.stream import Delta
+from guardrail.streamed import AsyncGuardedStream, GuardedStream
 from guardrail.telemetry import REQUEST_PARAMETERS
 from guardrail.verdict import Action, Verdict
 
@@ -231,7 +232,7 @@ class _SyncCall(_FunctionCall, Caller):
         self.reading.close()
         self.leave()
 
-    def stream(self, steps: Generator[Any, None, Outcome]) -> Iterator[Any]:
+    def stream(self, steps: Generator[Any, None, Outcome]) -> Generator[Any, None, None]:
         """The released chunks; a refusal raises or comes as the last item."""
         outcome = None
         try:
@@ -258,7 +259,7 @@ class _SyncCall(_FunctionCall, Caller):
         except StopIteration as end:
             outcome = end.value
         else:
-            return self.stream(steps)
+            return GuardedStream(self.stream(steps), steps, self.source)
         return self.result(outcome)
 
 
@@ -324,7 +325,7 @@ class _AsyncCall(_FunctionCall, AsyncCaller):
         """Screen, ask, and give back the answer or the stream of it."""
         steps = arun(self.flow, self.guard.runner, self, self.ended)
         async for _ in steps:
-            return self.stream(steps)
+            return AsyncGuardedStream(self.stream(steps), steps, self.source)
         assert self.outcome is not None, "a flow ends with its outcome"
         return await _awaited(self.result(self.outcome))
 

@@ -191,6 +191,8 @@ def _texts(value: Any, path: Path, name: str, client: bool = False) -> Iterator[
         wanted = "return the text, the client's own object, or plain data"
         if hasattr(value, "__await__"):
             wanted = "put the guard on a function written with async def"
+        elif comes_from(value, "openai") or comes_from(value, "anthropic"):
+            wanted = "guard the client's method `create`, with stream=True for a stream"
         raise ContentError(
             name, "unreadable_answer", f"a {type(value).__name__} cannot be read: {wanted}"
         )
