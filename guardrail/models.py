@@ -165,7 +165,7 @@ def _fetch(
         part.unlink(missing_ok=True)
         if source.optional and getattr(error, "code", None) == 404:
             return None
-        reason = getattr(error, "code", None) or type(error).__name__
+        reason = getattr(error, "code", None) or _reason(error)
         raise ModelError(f"{source.file} cannot be fetched ({reason})") from None
     digests = (value.strip('W/"') for value in declared)
     expected = source.sha256 or next((one for one in digests if _SHA256.fullmatch(one)), None)
@@ -177,6 +177,13 @@ def _fetch(
         raise ModelError(f"{source.file} has the sha256 {digest.hexdigest()}, not {expected}")
     part.replace(path)
     return _facts(source, size, digest.hexdigest(), checked=expected is not None)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be fetched: an OSError's own words, also where urllib wraps one."""
+    within = getattr(error, "reason", None)
+    cause = within if isinstance(within, Exception) else error
+    return getattr(cause, "strerror", None) or str(within or "") or type(error).__name__
 
 
 def _facts(source: Source, size: int, digest: str, *, checked: bool) -> dict[str, Any]:

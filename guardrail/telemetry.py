@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from guardrail.detector import Stage
+from guardrail.policy.model import SWITCHED_OFF
 from guardrail.verdict import Status
 
 if TYPE_CHECKING:
@@ -267,7 +268,9 @@ def _call_attributes(record: Record) -> dict[str, Any]:
 
 def _stage_attributes(stage: StageRecord) -> dict[str, Any]:
     kinds = [part.kind for part in stage.parts]
+    off = [result.rule for result in stage.verdict.rules if result.reason == SWITCHED_OFF]
     return {
+        **({"guardrail.rules.off": off} if off else {}),
         "gen_ai.guardrail.source": str(stage.stage),
         "gen_ai.guardrail.result.value": str(stage.verdict.action),
         "guardrail.parts.text": kinds.count("text"),

@@ -72,6 +72,11 @@ def terminal(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, emoji=False, width=width)
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number of things in words: "1 rule", "2 rules"."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
 def fail(message: str) -> NoReturn:
     """End the command with a usage or policy error."""
     click.echo(message, err=True)

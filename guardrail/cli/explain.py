@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from guardrail.cli.common import A_FILE, fail, records_file, records_option, terminal
+from guardrail.cli.common import A_FILE, counted, fail, records_file, records_option, terminal
 
 
 @click.command()
@@ -38,12 +38,19 @@ def explain(record_id: str, image: Path | None, out: Path | None, records: Path 
     path = records_file(records)
     if not path.exists():
         fail(f"{path}: there are no records here; name the file with --records")
-    record = None
-    for kept in read_records(path):
-        if str(kept.get("id", "")).startswith(record_id):
-            record = kept
-    if record is None:
+    if not record_id:
+        fail("the id of a record, or its beginning, is needed")
+    found = {
+        identity: kept
+        for kept in read_records(path)
+        if (identity := str(kept.get("id", ""))).startswith(record_id)
+    }
+    if not found:
         fail(f"{path}: no record {record_id}")
+    if len(found) > 1 and record_id not in found:
+        last = ", ".join([*found][-3:])
+        fail(f"{path}: {len(found)} records begin with {record_id}, the last of them {last}")
+    record = found.get(record_id) or next(iter(found.values()))
 
     console = terminal()
     console.print(tree(record, checks=False))
@@ -52,7 +59,8 @@ def explain(record_id: str, image: Path | None, out: Path | None, records: Path 
     if image is not None:
         target = out or image.with_name(f"{image.stem}.explained.png")
         boxes = _draw(record, image, target)
-        console.print(f"{boxes} boxes drawn: {escape(str(target))}", soft_wrap=True)
+        drawn = counted(boxes, "box", "boxes")
+        console.print(f"{drawn} drawn: {escape(str(target))}", soft_wrap=True)
 
 
 def _sentences(record: Mapping[str, Any]) -> Iterator[str]:

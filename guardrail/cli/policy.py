@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from guardrail.cli.common import EXIT_USAGE, fail, terminal
+from guardrail.cli.common import EXIT_USAGE, counted, fail, terminal
 
 if TYPE_CHECKING:
     from guardrail.detector import Window
@@ -45,9 +45,10 @@ def check(policies: tuple[str, ...]) -> None:
             wrong += len(error.mistakes)
             click.echo(str(error), err=True)
         else:
-            click.echo(f"{name}: {len(loaded.rules)} rules, {len(loaded.tests)} tests, no mistakes")
+            rules, tests = counted(len(loaded.rules), "rule"), counted(len(loaded.tests), "test")
+            click.echo(f"{name}: {rules}, {tests}, no mistakes")
     if wrong:
-        click.echo(f"{wrong} mistake{'s' if wrong > 1 else ''}", err=True)
+        click.echo(counted(wrong, "mistake"), err=True)
         sys.exit(EXIT_USAGE)
 
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guardrail.cli.common import A_FILE, fail, load_guard, output_option, policy_option, terminal
+from guardrail.cli.common import (
+    A_FILE,
+    counted,
+    fail,
+    load_guard,
+    output_option,
+    policy_option,
+    terminal,
+)
 
 if TYPE_CHECKING:
     from guardrail.guard import Guard, Screening
@@ -63,7 +71,7 @@ def scan(
     guard = load_guard(policy)
     fields = Fields(prompt_field, image_field, id_field)
     try:
-        done, unreadable = _finished(target)
+        done, unreadable, others = _finished(target, guard.policy.digest)
         # Half of a surrogate pair is written as JSON escapes it.
         opened = target.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
@@ -74,7 +82,11 @@ def scan(
         total = sum(1 for _ in lines)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     if done:
-        click.echo(f"{target}: {done} rows are there already", err=True)
+        there = counted(done, "row is there already", "rows are there already")
+        click.echo(f"{target}: {there}", err=True)
+    if others:
+        made = counted(others, "row was made", "rows were made")
+        click.echo(f"{target}: {made} under another policy than {policy} is now", err=True)
     console = terminal(stderr=True)
     with (
         source.open("rb") as lines,
@@ -84,6 +96,7 @@ def scan(
         task = progress.add_task("rows", total=total, completed=done)
         numbered = islice(enumerate(lines, start=1), done, None)
         for row in _rows(numbered, guard, fields, source.parent, all_scores, workers):
+            row["policy"] = guard.policy.digest
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
             out.flush()
             unreadable += row["action"] == "error"
@@ -96,14 +109,16 @@ def scan(
         sys.exit(EXIT_SOME_UNREADABLE)
 
 
-def _finished(target: Path) -> tuple[int, int]:
-    """How many rows the output holds, and how many of them are errors; a cut last line goes.
+def _finished(target: Path, policy: str | None) -> tuple[int, int, int]:
+    """How many rows the output holds, how many of them are errors, and how many were made under a
+    policy with another digest; a cut last line goes.
 
     Raises ValueError for a file that no scan has written.
     """
     if not target.is_file():
-        return 0, 0
-    whole = done = unreadable = 0
+        return 0, 0, 0
+    whole = done = unreadable = others = 0
+    made_so = f'"policy": {json.dumps(policy)}'.encode()
     with target.open("rb") as lines:
         for line in lines:
             if not line.endswith(b"\n"):
@@ -113,9 +128,10 @@ def _finished(target: Path) -> tuple[int, int]:
             whole += len(line)
             done += 1
             unreadable += b'"action": "error"' in line
+            others += made_so not in line
     with target.open("rb+") as out:
         out.truncate(whole)
-    return done, unreadable
+    return done, unreadable, others
 
 
 def _rows(

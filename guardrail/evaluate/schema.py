@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from guardrail.cli.common import A_FILE
+from guardrail.cli.common import A_FILE, fail
 from guardrail.evaluate.figures import wilson
 
 
@@ -81,15 +81,17 @@ def _recorded(answers: Path, schema_file: Path) -> None:
 
 
 def _rows(answers: Path) -> Iterator[dict[str, Any]]:
-    with answers.open(encoding="utf-8") as lines:
+    with answers.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
-                row["answer"]
-            except (ValueError, TypeError, KeyError):
-                raise click.ClickException(
-                    f'{answers}:{number}: no row {{"answer": ...}}'
-                ) from None
+            except (ValueError, RecursionError):
+                row = None
+            reason = row.get("finish_reason") if isinstance(row, dict) else None
+            if not isinstance(row, dict) or "answer" not in row:
+                fail(f'{answers}:{number}: no row {{"answer": ...}}')
+            if not isinstance(reason, str | None):
+                fail(f"{answers}:{number}: finish_reason: not a text")
             yield row
 
 

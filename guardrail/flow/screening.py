@@ -53,11 +53,9 @@ def screen(
     """
     started = time.time_ns()
     if not plan.policy.scope.covers(call.context):
-        rules = tuple(
-            RuleResult(rule.id, Status.SKIPPED, reason=OUT_OF_SCOPE) for rule in plan.rules
-        )
+        skipped = (RuleResult(rule.id, Status.SKIPPED, reason=OUT_OF_SCOPE) for rule in plan.rules)
         facts_of = tuple(_facts(plan, part, None) for part in content.parts)
-        verdict = Verdict(rules=rules)
+        verdict = Verdict(rules=(*skipped, *plan.policy.off))
         record = StageRecord(stage, started, time.time_ns(), facts_of, (), verdict)
         return Screened(verdict, content), record
 

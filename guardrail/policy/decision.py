@@ -104,7 +104,8 @@ def decide(
     how often the model has been asked again, None where it cannot be; a rule that stops the call
     for good leaves no room for it.
     """
-    results = [*built_in, *[judge(policy, stage, observed, asked) for observed in observations]]
+    judged = [judge(policy, stage, observed, asked) for observed in observations]
+    results = [*built_in, *judged, *policy.off]
     action = max([result.action for result in results], default=Action.ALLOW)
     if action is Action.ALLOW:
         return Verdict(rules=tuple(results))

@@ -17,6 +17,7 @@ from guardrail.verdict import Action, Finding, RuleResult, Status
 
 ANY_LABEL = "*"
 LIMITS_RULE = "limits"  # the id of the built-in rule that opens every picture
+SWITCHED_OFF = "switched off"  # the reason of a rule that the policy does not run
 MOST_ASKED = 5  # times that a rule may ask for another answer in a call
 PAGE = "pdf:page"  # the source of a picture that is a page of a PDF
 
@@ -299,6 +300,15 @@ class Policy:
     def active(self) -> tuple[Rule, ...]:
         """The rules that run."""
         return tuple(rule for rule in self.rules if self.mode_of(rule) is not Mode.OFF)
+
+    @cached_property
+    def off(self) -> tuple[RuleResult, ...]:
+        """The results of the rules that are switched off, which tell them from absent ones."""
+        return tuple(
+            RuleResult(rule.id, Status.SKIPPED, reason=SWITCHED_OFF)
+            for rule in self.rules
+            if self.mode_of(rule) is Mode.OFF
+        )
 
     def holding(self) -> tuple[Rule, ...]:
         """The rules that a streamed answer waits for."""

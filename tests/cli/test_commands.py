@@ -340,3 +340,58 @@ def test_a_wrong_policy_names_the_line(folder: Path) -> None:
     done = guardrail("policy", "check", policy)
     assert done.exit_code == 2
     assert f"{policy}:4: rules[0]" in done.output
+
+
+def test_a_scan_says_that_its_policy_has_changed(folder: Path) -> None:
+    source, out, policy = folder / "in.jsonl", folder / "out.jsonl", folder / "policy.yaml"
+    source.write_text('{"prompt": "one"}\n{"prompt": "two"}\n', "utf-8")
+    policy.write_text(WORDS, "utf-8")
+    guardrail("scan", source, "-o", out, "--policy", policy)
+    (digest,) = {row["policy"] for row in rows(out)}
+    assert len(digest) == 64
+    again = guardrail("scan", source, "-o", out, "--policy", policy)
+    assert "2 rows are there already" in again.output
+    assert "another policy" not in again.output
+    policy.write_text(WORDS + "# changed\n", "utf-8")
+    with source.open("a", encoding="utf-8") as more:
+        more.write('{"prompt": "three"}\n')
+    again = guardrail("scan", source, "-o", out, "--policy", policy)
+    assert f"2 rows were made under another policy than {policy} is now" in again.output
+    assert [row["policy"] == digest for row in rows(out)] == [True, True, False]
+
+
+def test_explain_wants_an_id_that_is_one_records(folder: Path) -> None:
+    records = folder / "records.jsonl"
+    for _ in range(3):
+        guardrail("check", "--prompt", "hi", "--policy", "monitor", "--records", records)
+    first = rows(records)[0]["id"]
+    for given, said in (("", "is needed"), ("gr_", "3 records begin with gr_")):
+        done = guardrail("explain", given, "--records", records)
+        assert done.exit_code == 2
+        assert said in done.output
+    assert first in guardrail("explain", first, "--records", records).output
+
+
+def test_counts_are_in_words_that_fit(folder: Path) -> None:
+    policy = folder / "policy.yaml"
+    policy.write_text(WORDS, "utf-8")
+    assert "1 rule, 0 tests, no mistakes" in guardrail("policy", "check", policy).output
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"[]", "no row"),
+        (b"{", "no row"),
+        (b"\xff", "no row"),
+        (b"[" * 100_000, "no row"),
+        (b'{"answer": "x", "finish_reason": 3}', "finish_reason: not a text"),
+    ],
+)
+def test_bad_rows_of_answers_are_a_usage_error(folder: Path, line: bytes, said: str) -> None:
+    answers, schema = folder / "answers.jsonl", folder / "schema.json"
+    answers.write_bytes(b'{"answer": "1"}\n' + line)
+    schema.write_text('{"type": "integer"}', "utf-8")
+    done = guardrail("eval", "schema", answers, "--schema", schema)
+    assert done.exit_code == 2
+    assert f"{answers}:2: {said}" in done.output

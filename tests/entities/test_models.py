@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -144,3 +145,11 @@ def test_an_unknown_model_says_what_there_is() -> None:
     assert code == 2
     assert "laion2b_s34b_b79k" in said
     assert "names begin with" in run("pull", "unknown/model")[1]
+
+
+def test_a_server_that_does_not_answer_is_told_by_its_reason(hub: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}/a"
+        with pytest.raises(ModelError, match="Connection refused"):
+            pull("mine", [Source(address, "a")], lambda *_: None)

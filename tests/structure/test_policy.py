@@ -132,7 +132,7 @@ def test_recorded_answers_are_counted(schema_file: Path, tmp_path: Path) -> None
         assert line in done.output
     answers.write_text('{"text": 1}\n')
     done = CliRunner().invoke(main, ["eval", "schema", str(answers), "--schema", str(schema_file)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert 'answers.jsonl:1: no row {"answer": ...}' in done.output
     done = CliRunner().invoke(main, ["eval", "schema", str(answers)])
     assert "--schema is needed" in done.output

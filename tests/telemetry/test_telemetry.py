@@ -15,9 +15,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from guardrail import Action, Blocked, Context, Guard, Policy
+from guardrail import Action, Blocked, Context, Guard, Policy, Status
 from guardrail.cli.drawing import receipt
 from guardrail.harden import Trust
+from guardrail.policy import Mode, Scope
 from guardrail.testing import fixed_detector, policy_of, rule
 
 POLICY = policy_of(
@@ -273,3 +274,16 @@ def test_counts_go_on_between_collections() -> None:
         seen.guard.screen(text)
         (point,) = seen.points("guardrail.calls")
         assert point.value == total
+
+
+def test_a_rule_that_is_switched_off_is_told_from_an_absent_one() -> None:
+    off = rule(fixed_detector({"bad": 0.9}), id="off", mode=Mode.OFF)
+    for policy in (policy_of(off), policy_of(off, scope=Scope(tenants=("nobody",)))):
+        seen = Seen(policy)
+        ask(seen, prompt="bad")
+        assert (seen.spans["guardrail input"].attributes or {})["guardrail.rules.off"] == ("off",)
+        (result,) = [r for r in seen.guard.screen("bad").verdict.rules if r.rule == "off"]
+        assert (result.status, result.reason) == (Status.SKIPPED, "switched off")
+    seen = Seen()
+    ask(seen)
+    assert "guardrail.rules.off" not in (seen.spans["guardrail input"].attributes or {})
