@@ -26,15 +26,16 @@ from guardrail.reading.tree import field as get
 # Keys of answers that name or type things, where no more than a word stands under them.
 _LABELS = frozenset(
     """id object type role model system_fingerprint service_tier finish_reason stop_reason status
-    name call_id tool_call_id item_id file_id container_id obfuscation""".split()
+    name call_id tool_call_id item_id file_id container_id obfuscation format provider""".split()
 )
 # Keys under which nothing is said by the model, or what the request said.
 _BESIDE = frozenset(
     """created stop_sequence index logprobs usage signature encrypted_content container created_at
-    completed_at error incomplete_details metadata parallel_tool_calls temperature tool_choice tools
+    completed_at incomplete_details metadata parallel_tool_calls temperature tool_choice tools
     top_p max_output_tokens previous_response_id reasoning_effort truncation user instructions
     background conversation prompt_cache_key safety_identifier top_logprobs score token prompt
-    prompt_logprobs prompt_token_ids token_ids moderation caller stop_details""".split()
+    prompt_logprobs prompt_token_ids token_ids moderation caller stop_details
+    content_filter_results prompt_filter_results encrypted_index""".split()
 )
 SPELT_OUT = ("logprobs", "token_ids")  # would tell what was taken out of the text beside them
 

@@ -43,7 +43,7 @@ def _names(text: str) -> frozenset[str]:
 
 CONTROL_NAMES = _names("""
     self cls model model_name model_id api_key base_url api_base api_version endpoint organization
-    user_id session_id tenant response_format tool_choice tools functions stop stop_sequences seed
+    user_id session_id tenant tool_choice stop stop_sequences seed
     device device_map dtype torch_dtype service_tier reasoning_effort truncation encoding_format
     logit_bias extra_headers extra_query timeout http_client client processor tokenizer modalities
     stream stream_options previous_response_id include generation_config return_tensors padding
@@ -64,14 +64,17 @@ _PICTURE_NAME = re.compile(
 SYSTEM_NAMES = _names("system system_prompt system_message system_instruction instructions")
 PROCESSED_NAMES = _names("""
     pixel_values pixel_values_videos input_ids inputs_embeds image_features image_embeds
+    prompt_token_ids prompt_embeds
 """)
+PROMPT_NAMES = _names("prompt prompts input inputs")  # lists of numbers under them are tokens
+DECLARED_NAMES = _names("tools functions response_format")
 TEXT_BLOCKS = _names("""
     text input_text output_text refusal thinking summary_text reasoning_text
 """)
-PICTURE_KEYS = ("image_url", "image", "url", "path", "base64", "data")
+PICTURE_KEYS = ("image_url", "image", "url", "path", "base64", "data", "result")
 DATA_KEYS = ("data", "blob")
 REMOTE_NAMES = _names("file_uri fileUri")
-PICTURE_BLOCKS = _names("image_url input_image image")
+PICTURE_BLOCKS = _names("image_url input_image image computer_screenshot image_generation_call")
 RESULT_BLOCKS = _names("""
     tool_result function_call_output custom_tool_call_output computer_call_output
     local_shell_call_output shell_call_output
@@ -216,12 +219,22 @@ class _Reader:
             inner = (*path, key)
             if key == keywords:
                 self.parameters(item, inner, place.below(key))
+            elif key in DECLARED_NAMES:
+                self.declared(item, inner, replace(place.below(key), role="system"))
             elif key not in CONTROL_NAMES:
                 whole = not path and isinstance(item, Mapping) and is_list(item.get("messages"))
                 if whole:
                     self.parameters(item, inner, place.below(str(key)))
                 else:
                     self.parameter(str(key), item, inner, place)
+
+    def declared(self, value: Any, path: Path, place: _Place) -> None:
+        """What tools and forms of an answer say of themselves; functions and classes say nothing
+        that can be read."""
+        if isinstance(value, Mapping):
+            self.labelled(value, path, place, ())
+        for index, item in enumerate(value if is_list(value) else ()):
+            self.declared(item, (*path, index), place.below(index))
 
     def parameter(self, key: str, item: Any, path: Path, place: _Place) -> None:
         role: Role = "system" if key in SYSTEM_NAMES else place.role
@@ -239,6 +252,9 @@ class _Reader:
         """A value by the name it stands under."""
         if key in PROCESSED_NAMES and item is not None:
             raise ContentError(key, "already_processed", pictures.WRAP_EARLIER)
+        if key in PROMPT_NAMES and _are_tokens(item):
+            said = "tokens cannot be screened: pass the text, or name the parameters that hold it"
+            raise ContentError(key, "tokens", said)
         if key in REMOTE_NAMES and item is not None:
             said = "a file at an address cannot be screened here: pass its bytes"
             raise ContentError(place.name, "remote_picture", said)
@@ -405,7 +421,7 @@ class _Reader:
                 self.labelled(item, inner, place, ("url",))
             else:
                 self.value(item, inner, pictured)
-        if source is None and not given and kind != "image":
+        if source is None and not given and kind in ("image_url", "input_image"):
             raise ContentError(place.name, "unreadable", f"a {kind} block without a picture")
         self.labelled(block, path, place, ("source", *PICTURE_KEYS))
 
@@ -435,6 +451,14 @@ def _is_sentinel(value: Any) -> bool:
     """Whether a value stands for "not given", as `openai.NOT_GIVEN` does: false, and empty."""
     own = getattr(value, "__dict__", None)
     return own is not None and own.keys() <= {"__module__"} and not value
+
+
+def _are_tokens(value: Any) -> bool:
+    while is_list(value) and value:
+        value = value[0]
+        if isinstance(value, int) and not isinstance(value, bool):
+            return True
+    return False
 
 
 def _kind_of_data(value: Any) -> str:

@@ -60,6 +60,7 @@ def _pieces(chunk: Any) -> Iterator[tuple[str, Path, str]]:
     if is_list(choices):
         for place, choice in enumerate(choices):
             yield from _choice(choice, ("choices", place))
+        yield from _beside(chunk)
     elif isinstance(kind, str):
         yield from _event(chunk, kind)
     else:
@@ -86,6 +87,18 @@ def _choice(choice: Any, path: Path) -> Iterator[tuple[str, Path, str]]:
                 yield from _said(item, inner, f"{prefix}/{key}")
 
 
+def _beside(chunk: Any) -> Iterator[tuple[str, Path, str]]:
+    """What a chat chunk says beside the messages, such as sources that were searched."""
+    for key, item in _fields(chunk):
+        if key != "choices" and not passed_over(key, item):
+            yield from _said(item, (key,), f"beside/{name_of((str(key),))}")
+    for place, choice in enumerate(get(chunk, "choices")):
+        for key, item in _fields(choice):
+            if key not in ("text", "delta", "message") and not passed_over(key, item):
+                name = f"beside/{get(choice, 'index') or 0}/{name_of((str(key),))}"
+                yield from _said(item, ("choices", place, key), name)
+
+
 def _call(call: Any, prefix: str, path: Path) -> Iterator[tuple[str, Path, str]]:
     """A piece of a tool call; its arguments are what most of them are asked for."""
     name = f"{prefix}/tool_calls/{get(call, 'index') or 0}"
@@ -100,10 +113,14 @@ def _call(call: Any, prefix: str, path: Path) -> Iterator[tuple[str, Path, str]]
 def _ends(chunk: Any) -> Iterator[str]:
     """The texts that nothing more is added to after this chunk."""
     choices, kind = get(chunk, "choices"), get(chunk, "type")
+    if is_list(choices):
+        yield from (key for key, _, _ in _beside(chunk))
     for choice in choices if is_list(choices) else ():
         index = get(choice, "index") or 0
         name = "output" if index == 0 else f"output/{index}"
         delta = get(choice, "delta")
+        if get(delta, "annotations"):
+            yield f"{name}/annotations/*"
         calls = [get(call, "index") or 0 for call in get(delta, "tool_calls") or ()]
         over = bool(get(choice, "finish_reason"))
         if over or calls or get(delta, "content"):
@@ -120,6 +137,8 @@ def _ends(chunk: Any) -> Iterator[str]:
 
 def _event_ends(event: Any, kind: str) -> Iterator[str]:
     where = _where(event)
+    if get(get(event, "delta"), "citation") is not None:
+        yield f"output/{where}/citation/*"
     if kind == "content_block_stop":
         yield f"output/{where}/*"
     elif kind in ("message_stop", "response.completed", "response.incomplete"):

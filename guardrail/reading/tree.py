@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, Sequence
+from functools import cached_property
 from typing import Any
 
 from guardrail.content import says
@@ -96,8 +97,21 @@ def put(value: Any, path: Path, new: Any) -> Any:
         return tuple(changed) if isinstance(value, tuple) else changed
     inner = put(getattr(value, key), rest, new)
     if hasattr(value, "model_copy"):
-        return value.model_copy(update={key: inner})
-    return dataclasses.replace(value, **{key: inner})
+        return _forgetful(value.model_copy(update={key: inner}))
+    try:
+        return dataclasses.replace(value, **{key: inner})
+    except (TypeError, ValueError):  # a field that is not given, or one that is not kept
+        changed = copy.copy(value)
+        object.__setattr__(changed, key, inner)
+        return _forgetful(changed)
+
+
+def _forgetful(record: Any) -> Any:
+    """A copied record without the properties that were worked out of what has changed."""
+    for name in [*getattr(record, "__dict__", ())]:
+        if isinstance(getattr(type(record), name, None), cached_property):
+            del record.__dict__[name]
+    return record
 
 
 def _renamed(value: Any, key: Any, new: str) -> Any:

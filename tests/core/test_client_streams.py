@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -61,6 +62,10 @@ class Endpoint(BaseHTTPRequestHandler):
         self.send_header("x-request-id", "r1")
         self.send_header("request-id", "r1")
         self.end_headers()
+        with suppress(ConnectionError):  # whoever asked has left
+            self.say()
+
+    def say(self) -> None:
         chat = "chat" in self.path
         for event in CHAT if chat else MESSAGE:
             named = "" if chat else f"event: {event['type']}\n"

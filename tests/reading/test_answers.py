@@ -385,6 +385,8 @@ def test_log_probabilities_do_not_spell_out_what_was_redacted() -> None:
         chat_chunk(tool_calls=[{"index": 0, "custom": {"name": "f", "input": HIDDEN}}]),
         chat_chunk(tool_calls=[{"index": 0, "function": {"name": HIDDEN, "arguments": ""}}]),
         {"choices": [{"index": 0, "message": {"role": "assistant", "content": HIDDEN}}]},
+        {"choices": [{"index": 1, "delta": {}, "matched": HIDDEN}]},
+        {"choices": [], "search_results": [{"title": HIDDEN}]},
         {
             "type": "content_block_delta",
             "index": 0,
@@ -409,5 +411,8 @@ def test_log_probabilities_do_not_spell_out_what_was_redacted() -> None:
     ],
 )
 def test_every_text_of_a_chunk_is_read(chunk: Any) -> None:
-    (key,) = [key for key, text in read_delta(chunk).parts if text == HIDDEN]
+    delta = read_delta(chunk)
+    (key,) = [key for key, text in delta.parts if text == HIDDEN]
+    if "citation" in key or "annotation" in key or "beside" in key:
+        assert any(key.startswith(end.rstrip("*")) for end in delta.ends)
     assert HIDDEN not in str(write_delta(chunk, {key: "[x]"}))

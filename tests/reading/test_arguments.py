@@ -6,8 +6,9 @@ import base64
 import copy
 from collections import UserString, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
@@ -356,7 +357,7 @@ plain = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["prompt", "x", "y"]), plain, max_size=3))
+@given(st.dictionaries(st.sampled_from(["question", "x", "y"]), plain, max_size=3))
 def test_every_string_can_be_found_and_exchanged(arguments: dict[str, Any]) -> None:
     reading = read_arguments(arguments)
     assert reading.rebuild({}) == arguments
@@ -616,3 +617,78 @@ def test_messages_of_langchain() -> None:
         ("assistant", "hello"),
         ("tool", "42"),
     ]
+
+
+def test_what_tools_and_forms_say_of_themselves_is_read_as_the_systems() -> None:
+    tool = {"type": "function", "function": {"name": "f", "description": HIDDEN}}
+    form = {"type": "json_schema", "json_schema": {"schema": {"description": HIDDEN}}}
+    for arguments in (
+        {"tools": [tool, print, object()]},
+        {"functions": [{"name": "f", "parameters": {HIDDEN: {}}}]},
+        {"response_format": form, "tools": print},
+        {"kwargs": {"tools": [tool]}},
+    ):
+        reading = read_arguments(arguments, keywords="kwargs")
+        assert {(p.role, p.text) for p in reading.content.texts if " " in p.text} == {
+            ("system", HIDDEN)
+        }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"prompt": [1, 2, 3]},
+        {"input": [[1, 2]]},
+        {"prompt": {"prompt_token_ids": [1]}},
+    ],
+)
+def test_tokens_are_no_text_that_can_be_read(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ContentError, match=r"token|processed"):
+        read_arguments(arguments)
+    assert not read_arguments({"box": [1, 2, 3], "prompt": [True]}).content.parts
+
+
+class Question(BaseModel):
+    text: str
+
+    @cached_property
+    def loud(self) -> str:
+        return self.text.upper()
+
+
+@dataclass(frozen=True)
+class Asked:
+    first: str
+    text: str = field(init=False, default="one")
+    more: InitVar[str] = "more"
+
+    @cached_property
+    def loud(self) -> str:
+        return self.text.upper()
+
+
+@pytest.mark.parametrize("value", [Question(text="one"), Asked("first")])
+def test_what_a_record_works_out_of_its_text_is_worked_out_anew(value: Any) -> None:
+    assert value.loud == "ONE"
+    reading = read_arguments({"value": value})
+    changed = {p.name: replace(p, text="[x]") for p in reading.content.texts if p.text == "one"}
+    new = reading.rebuild(changed)["value"]
+    assert (new.text, new.loud) == ("[x]", "[X]")
+    assert (value.text, value.loud) == ("one", "ONE")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {
+            "type": "computer_call_output",
+            "output": {"type": "computer_screenshot", "image_url": URL},
+        },
+        {"type": "image_generation_call", "id": "i", "status": "completed", "result": URL[22:]},
+    ],
+)
+def test_pictures_of_tools_are_pictures(item: Any) -> None:
+    (image,) = read_arguments({"input": [item]}).content.parts
+    assert isinstance(image, Image)
+    assert image.data == PNG
+    assert image.role == ("tool" if "output" in item else "user")
