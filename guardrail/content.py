@@ -98,10 +98,11 @@ class Text:
     """A piece of text in a call.
 
     `name` is unique in the call ("prompt", "messages/2/content/0", "images/0#ocr"). `source` says
-    how the text came in: "typed", "tool", "model", or "image:ocr", "image:qr" ... for text read
-    from a picture, whose name is then `origin` and whose characters `regions` place in it;
-    `answered` says that this picture is part of an answer. `ended` says of a model's text whether
-    the model brought it to its end.
+    how the text came in: "typed", "tool", "model", "key" (of a dict), "field" (beside the content
+    of a message), "declared" (what tools and forms of an answer say of themselves), or "image:ocr",
+    "image:qr" ... for text read from a picture, whose name is then `origin` and whose characters
+    `regions` place in it; `answered` says that this picture is part of an answer. `ended` says of a
+    model's text whether the model brought it to its end.
     """
 
     text: str = field(repr=False)

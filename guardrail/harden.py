@@ -87,7 +87,7 @@ def harden(trust: Trust, content: Content) -> tuple[Hardened, Mapping[str, Part]
 
 
 def _from_tool(text: Text) -> bool:
-    return text.role == "tool" or text.source == "tool"
+    return text.source == "tool" or (text.role == "tool" and text.source != "key")
 
 
 class _Delimiters:
@@ -125,7 +125,7 @@ def _marking(mark: Mark, tool: Sequence[Text]) -> tuple[_Delimiters | _Signs, st
 def _place(content: Content) -> Text | None:
     """Where the note goes: the system's text, else the first of the user's, else of a tool's."""
     for fits in (
-        lambda text: text.role == "system",
+        lambda text: text.role == "system" and text.source not in ("key", "declared"),
         lambda text: text.role == "user" and text.source == "typed",
         _from_tool,
     ):

@@ -220,7 +220,8 @@ class _Reader:
             if key == keywords:
                 self.parameters(item, inner, place.below(key))
             elif key in DECLARED_NAMES:
-                self.declared(item, inner, replace(place.below(key), role="system"))
+                below = replace(place.below(key), role="system", source="declared")
+                self.declared(item, inner, below)
             elif key not in CONTROL_NAMES:
                 whole = not path and isinstance(item, Mapping) and is_list(item.get("messages"))
                 if whole:
@@ -243,7 +244,7 @@ class _Reader:
     def fields(self, value: Any, path: Path, place: _Place, read: Collection[Any] = ()) -> None:
         """What stands under the keys of a dict or record that are not `read` yet, and the keys."""
         for step, said in keys_said(value):
-            self.text(said, (*path, step), place.below(said))
+            self.text(said, (*path, step), replace(place.below(said), source="key"))
         for key, item in items(value):
             if key not in read:
                 self.field(str(key), item, (*path, key), place)
@@ -267,6 +268,8 @@ class _Reader:
         labels = [
             key for key, item in items(value) if key in SIGNED or (key in LABELS and is_label(item))
         ]
+        if place.role == "user" and place.source == "typed":
+            place = replace(place, source="field")  # no place for a note to the model
         self.fields(value, path, place, [*read, *labels])
 
     def value(self, value: Any, path: Path, place: _Place) -> None:

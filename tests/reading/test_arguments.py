@@ -23,6 +23,8 @@ from pydantic import BaseModel
 
 from guardrail import Area, Box, ContentError, Image, Text
 from guardrail.content import Limits
+from guardrail.flow.ask_again import asked_text
+from guardrail.harden import Trust, harden
 from guardrail.image import cover
 from guardrail.reading import Reading, read_answer, read_arguments
 
@@ -692,3 +694,23 @@ def test_pictures_of_tools_are_pictures(item: Any) -> None:
     assert isinstance(image, Image)
     assert image.data == PNG
     assert image.role == ("tool" if "output" in item else "user")
+
+
+def test_what_stands_beside_the_prompt_is_no_place_for_notes() -> None:
+    arguments = {
+        "tools": [{"name": "f", "description": HIDDEN}],
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "the prompt", "name": HIDDEN},
+            {"role": "tool", "content": [{"a key": "a value"}]},
+        ],
+        "more": {HIDDEN: 1},
+    }
+    content = read_arguments(arguments).content
+    asked = asked_text(content)
+    assert asked is not None
+    assert asked.text == "the prompt"
+    done = harden(Trust(), content)
+    assert done is not None
+    marked = {part.name: part.text for part in content.texts if part.name in done[1]}
+    assert list(marked.values()) == ["be brief", "a value"]
