@@ -149,7 +149,8 @@ class _FunctionCall:
         if self.typed is not None:
             return self.typed.whole(value, self.options.processor)
         self.value = value
-        self.answer = read_answer(value, processor=self.options.processor)
+        limits = self.guard.policy.limits
+        self.answer = read_answer(value, processor=self.options.processor, limits=limits)
         return self.answer.reply
 
     def hold(self, chunk: Any) -> Delta:
@@ -170,7 +171,8 @@ class _FunctionCall:
         if self.typed is not None:
             return self.typed.release(step.index, step.texts)
         chunk = self.kept.pop(step.index)
-        return write_delta(chunk, step.texts) if step.texts else chunk
+        changed = step.texts or step.pictures
+        return write_delta(chunk, step.texts, step.pictures) if changed else chunk
 
     def result(self, outcome: Outcome) -> Any:
         """What the caller gets for an answer that came at once."""

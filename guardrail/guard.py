@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from guardrail.cache import Cache, Digester, MemoryCache
 from guardrail.calls import Options, stop, wrap
-from guardrail.content import Call, Content, Context, Part, Text
+from guardrail.content import Call, Content, Context, Limits, Part, Text
 from guardrail.detector import Stage
 from guardrail.errors import ContentError
 from guardrail.flow.drivers import aplay, play
@@ -261,7 +261,9 @@ class Guard:
     ) -> Screening:
         """Check an answer; the input beside it is for reference only and not screened."""
         call = self._call(prompt, images, tool, system, None, context)
-        return self._play(call, Stage.OUTPUT, _answer(output, processor), thorough)
+        return self._play(
+            call, Stage.OUTPUT, _answer(output, processor, self.policy.limits), thorough
+        )
 
     async def acheck(
         self,
@@ -277,7 +279,9 @@ class Guard:
     ) -> Screening:
         """`check` on an event loop."""
         call = self._call(prompt, images, tool, system, None, context)
-        return await self._aplay(call, Stage.OUTPUT, _answer(output, processor), thorough)
+        return await self._aplay(
+            call, Stage.OUTPUT, _answer(output, processor, self.policy.limits), thorough
+        )
 
     def warm(self) -> None:
         """Load every model the policy needs; raises what the first check would report."""
@@ -359,10 +363,10 @@ def _deliver(sink: Callable[[T], object], told: T) -> None:
         _log.warning("a record was not delivered: %s", type(error).__name__)
 
 
-def _answer(output: Any, processor: Any) -> Content:
+def _answer(output: Any, processor: Any, limits: Limits) -> Content:
     from guardrail.reading import read_answer
 
-    return read_answer(output, processor=processor).reply.content
+    return read_answer(output, processor=processor, limits=limits).reply.content
 
 
 @functools.lru_cache(maxsize=32)

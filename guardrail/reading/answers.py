@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from guardrail.content import Content, Part, Reply, Text, Usage, ending, name_of
+from guardrail.content import Content, Image, Limits, Part, Reply, Text, Usage, ending, name_of
 from guardrail.errors import ContentError
+from guardrail.reading.pictures import from_text, image_of
 from guardrail.reading.tree import (
     TOO_DEEP,
     Path,
@@ -37,6 +40,7 @@ _BESIDE = frozenset(
     prompt_logprobs prompt_token_ids token_ids moderation caller stop_details
     content_filter_results prompt_filter_results encrypted_index""".split()
 )
+_PICTURE_URL = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/]+={0,2}", re.ASCII)
 SPELT_OUT = ("logprobs", "token_ids")  # would tell what was taken out of the text beside them
 
 ASIDE = frozenset("reasoning_content reasoning thinking refusal".split())  # beside the answer
@@ -50,20 +54,25 @@ class Answer:
     _value: Any
     _paths: Mapping[str, Path]
     _write: Callable[[Any, Mapping[str, Part]], Any] | None = None
+    _pictures: Mapping[str, Callable[[Image], Any]] = field(default_factory=dict)
 
     def rebuild(self, changed: Mapping[str, Part]) -> Any:
-        """The answer with the changed texts, of the same type; the original is not modified."""
+        """The answer with the changed parts, of the same type; the original is not modified."""
         if self._write is not None:
             return self._write(self._value, changed)
-        texts = [(self._paths[name], p.text) for name, p in changed.items() if isinstance(p, Text)]
-        value = without_spelling(self._value, [path for path, _ in texts])
-        for path, text in sorted(texts, key=lambda one: first_values(one[0])):
-            value = put(value, path, text)
+        new = [
+            (self._paths[name], part.text if isinstance(part, Text) else self._pictures[name](part))
+            for name, part in changed.items()
+        ]
+        value = without_spelling(self._value, [path for path, _ in new])
+        for path, said in sorted(new, key=lambda one: first_values(one[0])):
+            value = put(value, path, said)
         return value
 
 
-def read_answer(value: Any, *, processor: Any = None) -> Answer:
-    """Read what a model call returned.
+def read_answer(value: Any, *, processor: Any = None, limits: Limits | None = None) -> Answer:
+    """Read what a model call returned. Pictures in it are data URLs, and the base64 in which
+    OpenAI's clients have them.
 
     Strings, the objects of the OpenAI and Anthropic clients (or dicts of their shape), pipeline
     results, structured output (dicts, dataclasses, pydantic models), and tokens where a
@@ -78,14 +87,37 @@ def read_answer(value: Any, *, processor: Any = None) -> Answer:
     except RecursionError:
         raise ContentError("output", "unreadable_answer", TOO_DEEP) from None
     single = len(found) == 1
-    texts, paths, ended = [], {}, ending(finish_reason_of(value))
+    limits = limits or Limits()
+    parts: list[Part] = []
+    paths, written, ended = {}, {}, ending(finish_reason_of(value))
     for index, (path, text) in enumerate(found):
         name = "output" if single else f"output/{index}"
         if not single and path[-1:] and path[-1] in ASIDE:
             name += f"/{path[-1]}"
-        texts.append(Text(text, name, "assistant", "model", ended=ended))
         paths[name] = path
-    return Answer(reply_of(value, texts), value, paths)
+        head = before_picture(value, path, text)
+        if head is None:
+            parts.append(Text(text, name, "assistant", "model", ended=ended))
+            continue
+        picture = from_text(head + text, name, limits)
+        parts.append(image_of(picture, name, "assistant", "model", limits))
+        written[name] = partial(_without, head, picture.write)
+    return Answer(reply_of(value, parts), value, paths, _pictures=written)
+
+
+def before_picture(value: Any, path: Path, text: str) -> str | None:
+    """What makes a data URL of a string that is a picture; None for any other string."""
+    if _PICTURE_URL.fullmatch(text):
+        return ""
+    key = path[-1] if path else ""
+    bare = key in ("b64_json", "partial_image_b64") or (
+        key == "result" and get(at(value, path[:-1]), "type") == "image_generation_call"
+    )
+    return "data:image/png;base64," if bare and text else None
+
+
+def _without(head: str, write: Callable[[Image], Any], image: Image) -> str:
+    return str(write(image)).removeprefix(head)
 
 
 def without_spelling(value: Any, changed: Iterable[Path]) -> Any:
@@ -108,10 +140,10 @@ def passed_over(key: Any, item: Any) -> bool:
     return key in _BESIDE
 
 
-def reply_of(value: Any, texts: Sequence[Text]) -> Reply:
-    """A reply of these texts, with what an answer of a client says beside them."""
+def reply_of(value: Any, parts: Sequence[Part]) -> Reply:
+    """A reply of these parts, with what an answer of a client says beside them."""
     return Reply(
-        Content(tuple(texts)),
+        Content(tuple(parts)),
         usage_of(get(value, "usage") or get(value, "usage_metadata")),
         finish_reason_of(value),
         _string(get(value, "model")),

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from guardrail.content import name_of
+from guardrail.content import Limits, name_of
 from guardrail.errors import ContentError
 from guardrail.flow.stream import Delta
-from guardrail.reading.answers import finish_reason_of, passed_over, usage_of, without_spelling
+from guardrail.reading.answers import (
+    before_picture,
+    finish_reason_of,
+    passed_over,
+    usage_of,
+    without_spelling,
+)
+from guardrail.reading.pictures import from_text
 from guardrail.reading.tree import Path, is_list, is_record, items, put
 from guardrail.reading.tree import field as get
 
 
 def read_delta(chunk: Any) -> Delta:
-    """The pieces of text in a chunk, with what it tells of usage and the end.
+    """The pieces of text and the pictures in a chunk, with what it tells of usage and the end.
 
     Strings, chat and completion chunks, Responses events and Anthropic events, as client objects
     or dicts. A piece's key names the text that it continues. Raises ContentError for other kinds.
     """
     if isinstance(chunk, str):
         return Delta((("output", chunk),))
+    parts, pictures = [], []
+    for key, path, text in _pieces(chunk):
+        head = before_picture(chunk, path, text)
+        if head is None:
+            parts.append((key, text))
+        else:
+            pictures.append((key, from_text(head + text, "output", Limits()).data))
     message = get(chunk, "message") or get(chunk, "response")
     usage = usage_of(get(chunk, "usage") or get(message, "usage"))
     return Delta(
-        tuple((key, text) for key, _, text in _pieces(chunk)),
+        tuple(parts),
         usage,
         finish_reason_of(chunk) or finish_reason_of(message)
         if message
@@ -32,17 +48,23 @@ def read_delta(chunk: Any) -> Delta:
         _string(get(chunk, "model") or get(message, "model")),
         _string(get(message, "id") or get(chunk, "id")),
         tuple(_ends(chunk)),
+        tuple(pictures),
     )
 
 
-def write_delta(chunk: Any, texts: Mapping[str, str]) -> Any:
-    """A chunk of the same type with the named pieces exchanged.
+def write_delta(
+    chunk: Any, texts: Mapping[str, str], pictures: Mapping[str, bytes] = MappingProxyType({})
+) -> Any:
+    """A chunk of the same type with the named pieces and pictures exchanged.
 
     Where a chunk holds several pieces of one text, the first takes all of the new one.
     """
     left, paths = dict(texts), []
-    for key, path, _ in list(_pieces(chunk)):
-        if key in texts:
+    for key, path, text in list(_pieces(chunk)):
+        if key in pictures:
+            head = text[: text.find(",") + 1]  # of a data URL
+            chunk = put(chunk, path, head + b64encode(pictures[key]).decode("ascii"))
+        elif key in texts:
             chunk = put(chunk, path, left.pop(key, ""))
             paths.append(path)
     return without_spelling(chunk, paths)

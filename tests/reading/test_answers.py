@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from pydantic import BaseModel
 
-from guardrail import ContentError, Usage
+from guardrail import Action, Area, Blocked, Box, ContentError, Guard, Image, Usage
+from guardrail.image import cover
 from guardrail.reading import read_answer, read_delta, write_delta
+from guardrail.testing import fixed_detector, policy_of, rule
 
 CHAT = {
     "id": "c1",
@@ -416,3 +421,72 @@ def test_every_text_of_a_chunk_is_read(chunk: Any) -> None:
     if "citation" in key or "annotation" in key or "beside" in key:
         assert any(key.startswith(end.rstrip("*")) for end in delta.ends)
     assert HIDDEN not in str(write_delta(chunk, {key: "[x]"}))
+
+
+def _png() -> bytes:
+    out = BytesIO()
+    Pillow.new("RGB", (32, 24), (250, 120, 60)).save(out, "PNG")
+    return out.getvalue()
+
+
+PNG = _png()
+BASE64 = base64.b64encode(PNG).decode()
+URL = f"data:image/png;base64,{BASE64}"
+SHOWN = {"role": "assistant", "content": "", "images": [{"image_url": {"url": URL}}]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        URL,
+        {"choices": [{"index": 0, "message": SHOWN}]},
+        {"object": "response", "output": [{"type": "image_generation_call", "result": BASE64}]},
+        {"created": 1, "data": [{"b64_json": BASE64}]},
+    ],
+)
+def test_pictures_of_an_answer_are_screened_and_covered(value: Any) -> None:
+    answer = read_answer(value)
+    (image,) = answer.reply.content.images
+    assert (image.data, image.source) == (PNG, "model")
+    covered = cover(image, [Area(image.name, (Box(0, 0, 8, 8),))])
+    new = answer.rebuild({image.name: covered})
+    assert type(new) is type(value)
+    (again,) = read_answer(new).reply.content.images
+    assert again.data == covered.data
+    assert BASE64 not in str(new)
+    policy = policy_of(rule(fixed_detector({"IHDR": 0.9}, reads="image"), when=["output"]))
+    with pytest.raises(Blocked):
+        Guard(policy)(lambda prompt: value)("hi")
+
+
+@pytest.mark.parametrize("text", [f"{URL} and more", "data:image/png;base64,@", "/etc/hostname"])
+def test_words_of_an_answer_are_no_picture(text: str) -> None:
+    assert read(text) == [text]
+    with pytest.raises(ContentError, match="damaged"):
+        read_answer({"data": [{"b64_json": "/etc/host-name"}]})
+
+
+DRAWN = {"type": "image_generation_call", "result": BASE64}
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        chat_chunk(images=[{"type": "image_url", "image_url": {"url": URL}}]),
+        {"type": "response.image_generation_call.partial_image", "partial_image_b64": BASE64},
+        {"type": "response.output_item.done", "output_index": 0, "item": DRAWN},
+        {"type": "response.completed", "response": {"output": [DRAWN]}},
+    ],
+)
+def test_pictures_of_a_stream_are_screened_and_covered(chunk: Any) -> None:
+    delta = read_delta(chunk)
+    assert [data for _, data in delta.pictures] == [PNG]
+    assert BASE64 not in str(delta.parts)
+    finds = rule(fixed_detector({"IHDR": 0.9}, reads="image"), Action.REDACT, when=["output"])
+    said = list(Guard(policy_of(finds))(lambda prompt: iter([chunk]))("hi"))
+    assert BASE64 not in str(said)
+    ((_, data),) = read_delta(said[0]).pictures
+    assert Image(data).picture.rgb().getpixel((3, 3)) == (0, 0, 0)
+    finds = rule(fixed_detector({"IHDR": 0.9}, reads="image"), when=["output"])
+    with pytest.raises(Blocked):
+        list(Guard(policy_of(finds))(lambda prompt: iter([chunk]))("hi"))
