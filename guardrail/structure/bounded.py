@@ -234,6 +234,8 @@ class _Unroll:
                 form["maximum"] = MOST
         if "number" in kinds:
             _narrow(form)
+            if len(kinds) == 1 and form["minimum"] == form["maximum"]:
+                return {"const": form["minimum"]}  # engines find no number between such bounds
         return form
 
 

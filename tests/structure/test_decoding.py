@@ -79,6 +79,7 @@ def test_a_constant_is_written_to_the_last_digit_or_refused(value: float) -> Non
 @example(Decimal(51), Decimal("0.2"), (True, True), 0.1, 0)
 @example(Decimal("-52.3"), Decimal("0.3"), (False, True), None, 3)
 @example(Decimal("-0.3"), Decimal("0.3"), (False, True), None, 1)
+@example(Decimal("0.5"), Decimal(0), (False, False), 0.25, 0)
 def test_numbers_are_written_within_their_bounds(
     low: Decimal, wide: Decimal, excluded: tuple[bool, bool], step: float | None, seed: int
 ) -> None:
