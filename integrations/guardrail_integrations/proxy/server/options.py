@@ -13,7 +13,7 @@ from guardrail.cache import Cache
 from guardrail.hosting import Told
 from guardrail_integrations.proxy.http.tls import over_http, show
 from guardrail_integrations.proxy.server.configuration import read_settings
-from guardrail_integrations.proxy.settings import Settings
+from guardrail_integrations.proxy.settings import Settings, address_fault
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ class Options:
             raise ValueError("give either --upstream or --config")
         if self.config is not None:
             return read_settings(self.config)
-        if not str(self.upstream).startswith(("http://", "https://")):
-            raise ValueError("--upstream: an http or https address is expected")
+        fault = address_fault(str(self.upstream))
+        if fault:
+            raise ValueError(f"--upstream: {fault}")
         return Settings.of(str(self.upstream))
 
     def tls(self) -> ssl.SSLContext | None:
