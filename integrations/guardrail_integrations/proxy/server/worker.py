@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import gc
 import logging
+import multiprocessing
 import os
 import signal
 import ssl
@@ -86,6 +87,9 @@ async def _serve(options: Options, sock: Any) -> None:
     server.proxy.ready = not options.warm
     for name in ("SIGTERM", "SIGINT"):
         loop.add_signal_handler(getattr(signal, name), ended.set)
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a worker does not outlive who keeps it running
+        loop.add_reader(parent.sentinel, _orphaned, loop, parent.sentinel, ended)
     tasks: set[asyncio.Task[None]] = set()
     in_turn = asyncio.Lock()
 
@@ -111,6 +115,11 @@ async def _serve(options: Options, sock: Any) -> None:
     close_cache = getattr(server.proxy.rules.guard.runner.cache, "close", None)
     if close_cache is not None:
         close_cache()
+
+
+def _orphaned(loop: asyncio.AbstractEventLoop, sentinel: int, ended: asyncio.Event) -> None:
+    loop.remove_reader(sentinel)
+    ended.set()
 
 
 async def _warm(server: Server) -> None:
