@@ -237,6 +237,27 @@ async def test_stopping_finishes_streams() -> None:
             await ask(proxy.url, post(chat()))
 
 
+@pytest.mark.parametrize("behind", ["", "/v1", "/inside"])
+async def test_a_redirect_to_the_upstream_itself_leads_to_the_proxy(behind: str) -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            host = head.lower().split(b"host: ")[1].split(b"\r\n")[0]
+            path = head.split(b" ")[1]
+            if b"away" in path:
+                host = b"elsewhere.example"
+            where = b"location: http://%b%b\r\n" % (host, path.rstrip(b"/"))
+            await peer.say(b"HTTP/1.1 307 T\r\n" + where + b"content-length: 0\r\n\r\n")
+
+    async with running(ALLOWS, play, lambda url: Settings.of(url + behind)) as proxy:
+        for path in ("/v1/chat/completions", "/v1/models"):
+            got = await ask(proxy.url, post(chat(), path + "/"))
+            assert got.status == 307
+            assert got.header("location") == path
+        got = await ask(proxy.url, post(chat(), "/v1/models/away"))
+        assert str(got.header("location")).startswith("http://elsewhere.example/")
+
+
 CONFIG = """
 upstreams:
   vllm: {url: http://localhost:8000, timeouts: {head: 60, idle: 20.5, total: 300}}
