@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guardrail import Guard, JsonLinesSink
+from guardrail import Guard, JsonLinesSink, Sink
 from guardrail.cache import Cache
-from guardrail.hosting import Told
+from guardrail.hosting import Record, Told
 from guardrail_integrations.proxy.http.tls import over_http, show
 from guardrail_integrations.proxy.server.configuration import read_settings
 from guardrail_integrations.proxy.settings import Settings, address_fault
@@ -34,11 +34,15 @@ class Options:
     cache_url: str | None = field(default=None, repr=False)
     digest_key: str | None = field(default=None, repr=False)
 
-    def guard(self, *listeners: Callable[[Told], None]) -> Guard:
-        """A guard under the policy as its file stands now. Raises PolicyError."""
+    def guard(
+        self, *listeners: Callable[[Told], None], lost: Callable[[], None] = lambda: None
+    ) -> Guard:
+        """A guard under the policy as its file stands now; `lost` is called for each record that
+        could not be written. Raises PolicyError."""
+        records = None if self.records is None else JsonLinesSink(self.records)
         return Guard(
             self.policy,
-            sinks=() if self.records is None else [JsonLinesSink(self.records)],
+            sinks=() if records is None else [functools.partial(_write, records, lost)],
             listeners=listeners,
             cache=self.cache(),
             digest_key=self._key(),
@@ -84,6 +88,14 @@ class Options:
         """Load the certificate that clients are shown, if any. Raises ValueError."""
         if self.certificate is not None:
             show(context, self.certificate, self.key)
+
+
+def _write(records: Sink, lost: Callable[[], None], record: Record) -> None:
+    try:
+        records(record)
+    except Exception:
+        lost()
+        raise
 
 
 @functools.cache

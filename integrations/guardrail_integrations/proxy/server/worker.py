@@ -79,9 +79,8 @@ async def _serve(options: Options, sock: Any) -> None:
     if options.access_log:
         observers.append(AccessLog())
     endpoints = {"/metrics": metrics.endpoint(backlog)}
-    server = serving(
-        options.guard(metrics.call), options.settings(), observers=observers, endpoints=endpoints
-    )
+    guard = options.guard(metrics.call, lost=metrics.record_lost)
+    server = serving(guard, options.settings(), observers=observers, endpoints=endpoints)
     metrics.connected = server.listener.connections.__len__
     server.proxy.backlog = backlog
     server.proxy.ready = not options.warm
@@ -149,7 +148,7 @@ async def reload_policy(
     load does not come behind, and so undo, one that was read after it."""
     async with in_turn:
         try:
-            guard = await asyncio.to_thread(options.guard, metrics.call)
+            guard = await asyncio.to_thread(options.guard, metrics.call, lost=metrics.record_lost)
             if options.warm:
                 await asyncio.to_thread(guard.warm)
                 await server.proxy.readiness.ahead(guard)
