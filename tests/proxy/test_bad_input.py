@@ -272,13 +272,18 @@ async def test_what_may_be_a_picture_or_a_text_is_not_taken_for_one_of_them(text
     [
         ({"prompt": {"prompt_string": "a", "multimodal_data": [PNG]}}, "unscreenable.other"),
         ({"prompt": "", "prompt_embeds": "AAAA"}, "unscreenable.tokens"),
+        ({"prompt": [1.0, 2.0]}, "unscreenable.tokens"),  # vLLM takes them for whole numbers
+        ({"prompt": "a", "prompt_token_ids": [1, 2]}, "unscreenable.tokens"),
+        ({"messages": [], "prompt_token_ids": [1, 2]}, "unscreenable.tokens"),
+        ({"messages": [], "input_ids": [[1, 2]]}, "unscreenable.tokens"),
     ],
 )
 async def test_what_servers_take_beside_a_prompt_follows_the_policy(
     call: Any, rule_id: str
 ) -> None:
     async with running(BLOCKS, QUIET) as proxy:
-        got = await ask(proxy.url, post(call, "/v1/completions"))
+        path = "/v1/chat/completions" if "messages" in call else "/v1/completions"
+        got = await ask(proxy.url, post(call, path))
         assert (got.status, got.code) == (400, "unscreenable")
         assert recorded(proxy, got)[0] == rule_id
 

@@ -21,6 +21,8 @@ CONTROL = frozenset(
     prompt_cache_retention verbosity store""".split()
 )
 _MESSAGE = frozenset(("role", "content", "tool_calls", "function_call", "tool_call_id", "audio"))
+# Fields in which servers take numbers in place of a text: vLLM, SGLang and TensorRT-LLM.
+TOKENS = frozenset(("prompt_token_ids", "input_ids", "prompt_embeds", "input_embeds"))
 # Fields of an answer that tell of it.
 _ABOUT = frozenset(
     """id object created model system_fingerprint service_tier usage provider prompt_logprobs
@@ -44,6 +46,8 @@ def read(root: Any, found: Extraction) -> None:
                 _message(message, ("messages", index), found)
         elif key in ("tools", "functions", "response_format"):
             found.rest(value, (key,), "system")
+        elif key in TOKENS and value:
+            found.skip("tokens", (key,))
         elif key not in CONTROL and isinstance(value, (str, dict, list)):
             found.rest(value, (key,))
 
