@@ -26,7 +26,8 @@ TOKENS = frozenset(("prompt_token_ids", "input_ids", "prompt_embeds", "input_emb
 # Fields of an answer that tell of it.
 _ABOUT = frozenset(
     """id object created model system_fingerprint service_tier usage provider prompt_logprobs
-    prompt_token_ids prompt_filter_results timings metadata""".split()
+    prompt_token_ids prompt_filter_results timings metadata request_id x_groq
+    kv_transfer_params""".split()
 )
 _TEXT_BLOCKS = ("text", "refusal", "input_text", "output_text", "thinking")  # vLLM takes them all
 ROLES: Mapping[Any, Role] = {
