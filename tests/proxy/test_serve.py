@@ -323,6 +323,8 @@ async def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(tmp_path: 
         (["--upstream", "http://x", "--policy", "nowhere.yaml"], "nowhere.yaml"),
         (["--upstream", "ftp://x"], "http or https"),
         (["--upstream", "http://"], "--upstream: an http or https address"),
+        (["--upstream", "http://localhost:8080"], "the proxy itself would listen there"),
+        (["--upstream", "http://10.0.0.9:81", "--host", "10.0.0.9", "--port", "81"], "itself"),
         (["--upstream", "http://x:port"], "--upstream: an http or https address"),
         (["--upstream", "http://x", "--tls-cert", "no.pem"], "no.pem: no certificate in PEM"),
         (["--upstream", "http://x", "--tls-key", "no.pem"], "--tls-key: it needs --tls-cert"),

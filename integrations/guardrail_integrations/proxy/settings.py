@@ -52,6 +52,12 @@ class Target:
         parts = urlsplit(self.url)
         return parts.netloc.rpartition("@")[2].encode()
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """The host and the port."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
     @cached_property
     def prefix(self) -> bytes:
         """The path that stands before every request's own."""

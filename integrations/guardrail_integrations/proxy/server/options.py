@@ -13,7 +13,10 @@ from guardrail.cache import Cache
 from guardrail.hosting import Record, Told
 from guardrail_integrations.proxy.http.tls import over_http, show
 from guardrail_integrations.proxy.server.configuration import read_settings
-from guardrail_integrations.proxy.settings import Settings, address_fault
+from guardrail_integrations.proxy.settings import Settings, Target, address_fault
+
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - told, not bound to
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,21 @@ class Options:
         if (self.upstream is None) == (self.config is None):
             raise ValueError("give either --upstream or --config")
         if self.config is not None:
-            return read_settings(self.config)
-        fault = address_fault(str(self.upstream))
-        if fault:
-            raise ValueError(f"--upstream: {fault}")
-        return Settings.of(str(self.upstream))
+            settings = read_settings(self.config)
+        else:
+            fault = address_fault(str(self.upstream))
+            if fault:
+                raise ValueError(f"--upstream: {fault}")
+            settings = Settings.of(str(self.upstream))
+        for target in settings.targets.values():
+            if self._listens_at(target):
+                raise ValueError(f"{target.url}: the proxy itself would listen there (--port)")
+        return settings
+
+    def _listens_at(self, target: Target) -> bool:
+        host, port = target.place
+        local = host in _LOCAL and self.host in (*_LOCAL, *_ANY)
+        return port == self.port and (local or host == self.host)
 
     def tls(self) -> ssl.SSLContext | None:
         """TLS towards clients, where a certificate is given. Raises ValueError."""
