@@ -194,7 +194,7 @@ async def test_a_policy_that_is_slow_to_load_does_not_undo_a_later_one() -> None
     later = threading.Event()
 
     class Slow(Options):
-        def guard(self, *sinks: Sink) -> Guard:
+        def guard(self, *sinks: Sink, **_: Any) -> Guard:
             version = str(next(read))
             if version == "1":
                 later.wait(0.5)
