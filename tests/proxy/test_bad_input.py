@@ -120,6 +120,14 @@ async def test_content_types(kind: str, status: int) -> None:
         "/v1/chat/completions/x/..",
         "/v1/x/%2E%2E/chat/../chat/completions",
         "/openai/deployments/d/chat/completions?api-version=1",
+        "/v1/chat/completions#",  # uvicorn, and so vLLM, takes no fragment for part of a path
+        "/v1/chat/completions#x?y",
+        "/v1/chat/completions%23x",
+        "/v1/chat/completions%3Fx",
+        "/v1;a=b/chat;c/completions;d/",
+        "/v1/chat/completions;a/b",
+        "/v1/chat\\completions",
+        "/v1/%2563hat/completions",
     ],
 )
 async def test_no_way_of_writing_the_path_leads_past_the_guard(path: str) -> None:
@@ -155,6 +163,37 @@ async def test_text_in_places_nobody_expects_is_screened(call: Any) -> None:
     async with running(BLOCKS, QUIET) as proxy:
         got = await ask(proxy.url, post({"model": "m", **call}))
         assert (got.status, got.code) == (400, "policy_violation")
+
+
+WORDS = "the forbidden words"
+
+
+@pytest.mark.parametrize(
+    ("path", "item"),
+    [
+        ("chat", {"role": WORDS, "content": "a"}),
+        ("chat", {"role": "tool", "tool_call_id": WORDS, "content": "a"}),
+        ("chat", {"role": "assistant", "tool_calls": [{"id": WORDS, "type": "function"}]}),
+        ("chat", {"role": "assistant", "tool_calls": [{"id": "c", "type": WORDS}]}),
+        ("responses", {"role": WORDS, "content": "a"}),
+        ("responses", {"type": "function_call", "name": WORDS, "arguments": "{}"}),
+        ("responses", {"type": "function_call_output", "call_id": WORDS, "output": "a"}),
+        ("responses", {"type": "item_reference", "id": "i", "text": "forbidden"}),
+        ("messages", {"role": WORDS, "content": "a"}),
+        ("messages", {"role": "user", "content": [{"type": "tool_use", "name": WORDS}]}),
+        ("messages", {"role": "user", "content": [{"type": "tool_use", "id": WORDS}]}),
+    ],
+)
+async def test_roles_and_names_that_templates_write_out_are_text(path: str, item: Any) -> None:
+    where = {"chat": "chat/completions"}.get(path, path)
+    key = "input" if path == "responses" else "messages"
+    async with running(BLOCKS, QUIET) as proxy:
+        got = await ask(proxy.url, post({"model": "m", key: [item]}, f"/v1/{where}"))
+        assert (got.status, got.json["error"]["code"]) == (400, "policy_violation")
+        plain = json.loads(json.dumps(item).replace(WORDS, "word").replace("forbidden", "a"))
+        request = post({"model": "m", key: [plain]}, f"/v1/{where}")
+        assert (await ask(proxy.url, request)).status == 200
+        assert request.endswith(proxy.upstream.requests[0][1])
 
 
 @pytest.mark.parametrize(
@@ -233,13 +272,18 @@ async def test_what_may_be_a_picture_or_a_text_is_not_taken_for_one_of_them(text
     [
         ({"prompt": {"prompt_string": "a", "multimodal_data": [PNG]}}, "unscreenable.other"),
         ({"prompt": "", "prompt_embeds": "AAAA"}, "unscreenable.tokens"),
+        ({"prompt": [1.0, 2.0]}, "unscreenable.tokens"),  # vLLM takes them for whole numbers
+        ({"prompt": "a", "prompt_token_ids": [1, 2]}, "unscreenable.tokens"),
+        ({"messages": [], "prompt_token_ids": [1, 2]}, "unscreenable.tokens"),
+        ({"messages": [], "input_ids": [[1, 2]]}, "unscreenable.tokens"),
     ],
 )
 async def test_what_servers_take_beside_a_prompt_follows_the_policy(
     call: Any, rule_id: str
 ) -> None:
     async with running(BLOCKS, QUIET) as proxy:
-        got = await ask(proxy.url, post(call, "/v1/completions"))
+        path = "/v1/chat/completions" if "messages" in call else "/v1/completions"
+        got = await ask(proxy.url, post(call, path))
         assert (got.status, got.code) == (400, "unscreenable")
         assert recorded(proxy, got)[0] == rule_id
 
@@ -404,8 +448,39 @@ async def test_no_way_of_writing_an_event_leads_past_the_guard(start: bytes, cho
         assert b"content_filter" in got.body
 
 
-async def test_an_event_that_cannot_be_read_is_not_passed_on_unread() -> None:
-    chunks = [b"data: {broken forbidden\n\n", b"data: [DONE]\n\n"]
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"content": "forbidden", "stop": True},  # of llama.cpp on a path without /v1
+        {**chat_answer("a"), "citations": ["https://forbidden.example"]},
+        {**chat_answer("a"), "choices": ["forbidden"]},
+        {**chat_answer("a"), "choices": {"0": {"text": "forbidden"}}},
+    ],
+)
+async def test_text_in_places_of_an_answer_nobody_expects_is_screened(answer: Any) -> None:
+    async with running(BLOCKS, says(answer)) as proxy:
+        for path in ("/completions", "/v1/chat/completions"):
+            got = await ask(proxy.url, post(chat(), path))
+            assert (got.status, got.code) == (400, "policy_violation")
+
+
+async def test_a_stream_of_llama_cpp_on_a_path_without_v1_is_screened() -> None:
+    chunks = [b'data: {"content": "for", "stop": false}\n\n', b'data: {"content": "bidden"}\n\n']
+    async with running(BLOCKS, says(chunks)) as proxy:
+        got = await ask(proxy.url, post({"prompt": "a", "stream": True}, "/completions"))
+        assert b"bidden" not in got.body
+    redacts = policy_of(rule(fixed_detector({"forbidden": 0.9}), Action.REDACT, when=["output"]))
+    async with running(redacts, says(chunks)) as proxy:
+        got = await ask(proxy.url, post({"prompt": "a", "stream": True}, "/completions"))
+        first, last = b'data: {"content": "[forbidden]", "stop": false}', b'data: {"content": ""}'
+        assert got.body == first + b"\n\n" + last + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    "data", [b"{broken forbidden", b'[{"choices": [{"text": "forbidden"}]}]', b'"forbidden"']
+)
+async def test_an_event_that_cannot_be_read_is_not_passed_on_unread(data: bytes) -> None:
+    chunks = [b"data: %b\n\n" % data, b"data: [DONE]\n\n"]
     async with running(BLOCKS, says(chunks)) as proxy:
         got = await ask(proxy.url, post(chat(stream=True)))
         assert got.status == 502

@@ -185,6 +185,20 @@ async def test_other_paths_pass_untouched() -> None:
         assert got.body == b"abcde"
 
 
+async def test_an_empty_answer_in_chunks_ends() -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")
+
+    policy = policy_of(rule(fixed_detector({"forbidden": 0.9}), when=["input"]))
+    async with running(policy, play) as proxy, wire(proxy.url) as one:
+        for path in ("/v1/chat/completions", "/v1/files/file-1"):
+            one.send(post(chat(), path))
+            got = await asyncio.wait_for(one.get(), 5)
+            assert (got.status, got.body) == (200, b"")
+
+
 async def test_a_picture_passes_untouched_and_its_text_is_not_a_prompt() -> None:
     content = [
         {"type": "text", "text": "what is this?"},

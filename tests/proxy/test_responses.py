@@ -176,6 +176,24 @@ async def test_an_answer_that_the_upstream_kept_comes_byte_for_byte(when: Any) -
         assert (got.status, got.body) == (200, kept)
 
 
+async def test_tokens_are_counted_and_conversations_compacted_only_of_what_may_be_asked() -> None:
+    said = {"type": "output_text", "text": "forbidden", "annotations": []}
+    item = {"id": "m", "type": "message", "role": "assistant", "status": "completed"}
+    compacted = {"id": "c", "object": "response.compaction", "created_at": 1, "output": []}
+    for name, answer in (("compact", compacted), ("input_tokens", {"input_tokens": 7})):
+        async with running(BLOCKS, says(answer)) as proxy:
+            path = f"/v1/responses/{name}"
+            asked = post({"model": "m", "input": "hello"}, path)
+            assert (await ask(proxy.url, asked)).json == answer
+            refused = await ask(proxy.url, post({"model": "m", "input": "forbidden"}, path))
+            assert (refused.status, refused.code) == (400, "policy_violation")
+            assert len(proxy.upstream.requests) == 1
+    compacted["output"] = [{**item, "content": [said]}]
+    async with running(BLOCKS, says(compacted)) as proxy:
+        got = await ask(proxy.url, post({"model": "m", "input": "hello"}, "/v1/responses/compact"))
+        assert (got.status, got.code) == (400, "policy_violation")
+
+
 async def test_pictures_in_input_are_screened() -> None:
     picture = fixed_detector({"IDAT": 0.9}, name="eye", reads="image")
     content = [{"type": "input_image", "image_url": data_url()}]

@@ -194,7 +194,7 @@ async def test_a_policy_that_is_slow_to_load_does_not_undo_a_later_one() -> None
     later = threading.Event()
 
     class Slow(Options):
-        def guard(self, *sinks: Sink) -> Guard:
+        def guard(self, *sinks: Sink, **_: Any) -> Guard:
             version = str(next(read))
             if version == "1":
                 later.wait(0.5)
@@ -237,6 +237,27 @@ async def test_stopping_finishes_streams() -> None:
             await ask(proxy.url, post(chat()))
 
 
+@pytest.mark.parametrize("behind", ["", "/v1", "/inside"])
+async def test_a_redirect_to_the_upstream_itself_leads_to_the_proxy(behind: str) -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            host = head.lower().split(b"host: ")[1].split(b"\r\n")[0]
+            path = head.split(b" ")[1]
+            if b"away" in path:
+                host = b"elsewhere.example"
+            where = b"location: http://%b%b\r\n" % (host, path.rstrip(b"/"))
+            await peer.say(b"HTTP/1.1 307 T\r\n" + where + b"content-length: 0\r\n\r\n")
+
+    async with running(ALLOWS, play, lambda url: Settings.of(url + behind)) as proxy:
+        for path in ("/v1/chat/completions", "/v1/models"):
+            got = await ask(proxy.url, post(chat(), path + "/"))
+            assert got.status == 307
+            assert got.header("location") == path
+        got = await ask(proxy.url, post(chat(), "/v1/models/away"))
+        assert str(got.header("location")).startswith("http://elsewhere.example/")
+
+
 CONFIG = """
 upstreams:
   vllm: {url: http://localhost:8000, timeouts: {head: 60, idle: 20.5, total: 300}}
@@ -265,22 +286,81 @@ def test_a_configuration_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert settings.tenant_header == "x-team"
 
 
+ONE = "upstreams: {a: {url: http://x}}"
+NO_ADDRESS = "an http or https address is expected, such as http://localhost:8000"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "(top)"),
-        ("upstreams: {}", "upstreams"),
-        ("upstreams: {a: {url: ftp://x}}", "upstreams.a.url"),
-        ("upstreams: {a: {url: http://x, key: k}}", "upstreams.a.key"),
-        ("upstreams: {a: {url: http://x, timeouts: {head: 0}}}", "upstreams.a.timeouts.head"),
-        ("upstreams: {a: {url: http://x, key_env: NOT_SET}}", "NOT_SET is not set"),
-        ("upstreams: {a: {url: http://x}}\nroutes: [{upstream: b}]", "there is no upstream 'b'"),
-        ("upstreams: [", "not valid YAML"),
+        ("", "1: (top): the file is empty"),
+        ("rules: []", "1: (top): the key 'upstreams' is missing"),
+        (ONE + "\nruotes: []", "2: ruotes: unknown key 'ruotes'\n    did you mean 'routes'?"),
+        ("upstreams: {}", "1: upstreams: must not be empty, not a mapping"),
+        ("upstreams:\n  a:\n    url: ftp://x", f"3: upstreams.a.url: {NO_ADDRESS}"),
+        ("upstreams: {a: {url: http://}}", f"1: upstreams.a.url: {NO_ADDRESS}"),
+        ("upstreams: {a: {url: http://x:port}}", f"1: upstreams.a.url: {NO_ADDRESS}"),
+        ("upstreams: {a: {url: http://me:secret@x}}", "without a user or password is expected"),
+        ("upstreams: {a: {url: 'http://x?v=1'}}", "without a query is expected"),
+        (
+            "upstreams:\n  a: {url: http://x}\n  a: {url: http://y}",
+            "3: upstreams.a: this key stands here twice (first on line 2)",
+        ),
+        (
+            "upstreams:\n  a:\n    ulr: http://x",
+            "3: upstreams.a.ulr: unknown key 'ulr'\n    did you mean 'url'?",
+        ),
+        (
+            "upstreams:\n  a:\n    url: http://x\n    timeouts: {haed: 1}",
+            "4: upstreams.a.timeouts.haed: unknown key 'haed'\n    did you mean 'head'?",
+        ),
+        (
+            "upstreams: {a: {url: http://x, timeouts: {head: 0}}}",
+            "1: upstreams.a.timeouts.head: must be more than 0.0, not 0",
+        ),
+        ("upstreams: {a: {url: http://x, key_env: NOT_SET}}", "a.key_env: NOT_SET is not set"),
+        (
+            "upstreams: {a: {url: http://x, key_header: x y}}",
+            "a.key_header: the name of a header is expected",
+        ),
+        ("upstreams: {a: {url: https://x, ca: no.pem}}", "1: upstreams.a.ca: there is no file"),
+        (
+            "upstreams: {a: {url: http://x, ca: proxy.yaml}}",
+            "1: upstreams.a.ca: only https addresses are spoken to over TLS",
+        ),
+        (
+            "upstreams: {a: {url: https://x, certificate_key: proxy.yaml}}",
+            "1: upstreams.a.certificate_key: it needs the certificate beside it",
+        ),
+        (
+            ONE + "\nroutes:\n  - {upstream: b}",
+            "3: routes[0].upstream: there is no upstream 'b'\n    there are: a",
+        ),
+        (
+            ONE + "\nlimits:\n  buffered_mb: 32",
+            "3: limits.buffered_mb: there is never room for a body of 64 MiB (body_mb)",
+        ),
+        (
+            ONE + "\nfetch:\n  inside: [10.0.0.0/8, 10.0.0.1/8]",
+            "3: fetch.inside[1]: a network is expected, such as 10.20.0.0/16: 10.0.0.1/8 has",
+        ),
+        ("upstreams: [", "1: (top): this is not YAML: "),
+        ("upstreams: \udcff", "1: (top): not text in UTF-8"),
     ],
 )
 def test_mistakes_in_a_configuration_are_named(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "proxy.yaml"
-    path.write_text(text)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ValueError, match=str(path)) as caught:
         read_settings(path)
-    assert said in str(caught.value)
+    assert said in str(caught.value).replace(f"{path}:", "")
+    assert "secret" not in str(caught.value)
+
+
+def test_all_mistakes_in_a_configuration_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.yaml"
+    path.write_text("limits: {calls: 0}\nupstreams:\n  a: {ulr: x}\n")
+    with pytest.raises(ValueError, match=str(path)) as caught:
+        read_settings(path)
+    lines = [line.split(":")[1] for line in str(caught.value).splitlines() if line[0] == "/"]
+    assert lines == ["1", "3", "3"]

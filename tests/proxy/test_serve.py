@@ -115,6 +115,60 @@ async def test_workers_share_a_port_and_are_started_again(tmp_path: Path) -> Non
         assert (await ask(url, post(chat()))).status == 200
 
 
+async def test_a_worker_that_cannot_start_says_why_and_is_started_once_it_can(
+    tmp_path: Path,
+) -> None:
+    play = says(chat_answer("quiet"))
+    async with served(tmp_path, play, "--workers", "2") as (url, process):
+        (tmp_path / "policy.yaml").write_text("broken: [")
+        workers = workers_of(process)
+        os.kill(workers[0], signal.SIGKILL)
+        await asyncio.sleep(6)
+        assert (await ask(url, post(chat("forbidden")))).status == 400
+        (tmp_path / "policy.yaml").write_text(POLICY.replace("WORD", "forbidden"))
+        for _ in range(200):
+            if len(workers_of(process)) == 2:
+                break
+            await asyncio.sleep(0.1)
+        process.terminate()
+        _, log = await asyncio.to_thread(process.communicate, None, 20)
+    said = log.decode()
+    assert process.returncode == 0
+    assert "a worker could not start: " in said
+    assert "this is not YAML" in said
+    assert "Traceback" not in said
+    assert said.count("is started again") <= 3
+
+
+async def test_workers_do_not_outlive_who_keeps_them_running(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    async with served(tmp_path, stepped(go), "--workers", "2") as (url, process):
+        workers = workers_of(process)
+        async with wire(url) as one:
+            one.send(post(chat(stream=True)))
+            await one.reader.readuntil(b"\r\n\r\n")
+            process.kill()
+            await asyncio.sleep(0.5)
+            go.set()
+            rest = await asyncio.wait_for(one.reader.read(), 20)
+            assert rest.endswith(b"0\r\n\r\n")
+        for _ in range(200):
+            if not any(Path(f"/proc/{worker}").exists() for worker in workers):
+                break
+            await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("a worker is still there")
+
+
+async def test_two_proxies_do_not_share_a_port(tmp_path: Path) -> None:
+    async with served(tmp_path, says(chat_answer("quiet")), "--workers", "2") as (url, _):
+        port = url.rpartition(":")[2]
+        command = [*GUARDRAIL, "serve", "--upstream", "http://x", "--workers", "2", "--port", port]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
+        assert done.returncode == 2
+        assert f"127.0.0.1:{port}: Address already in use" in done.stderr.decode()
+
+
 async def test_all_workers_read_the_policy_again_and_end_once_streams_are_over(
     tmp_path: Path,
 ) -> None:
@@ -268,6 +322,10 @@ async def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(tmp_path: 
         ([], "give either --upstream or --config"),
         (["--upstream", "http://x", "--policy", "nowhere.yaml"], "nowhere.yaml"),
         (["--upstream", "ftp://x"], "http or https"),
+        (["--upstream", "http://"], "--upstream: an http or https address"),
+        (["--upstream", "http://localhost:8080"], "the proxy itself would listen there"),
+        (["--upstream", "http://10.0.0.9:81", "--host", "10.0.0.9", "--port", "81"], "itself"),
+        (["--upstream", "http://x:port"], "--upstream: an http or https address"),
         (["--upstream", "http://x", "--tls-cert", "no.pem"], "no.pem: no certificate in PEM"),
         (["--upstream", "http://x", "--tls-key", "no.pem"], "--tls-key: it needs --tls-cert"),
         (["--config", "proxy.yaml"], "no.pem: no certificates in PEM"),

@@ -98,6 +98,14 @@ async def test_pictures_are_fetched_and_no_redirect_leads_inside(tmp_path: Path)
         assert not home.requests
 
 
+async def test_records_that_cannot_be_written_are_counted(tmp_path: Path) -> None:
+    async with served(tmp_path, QUIET, "--records", "/dev/full") as (url, _):
+        for text in ("hello", "forbidden", "hello"):
+            got = await ask(url, post(chat(text)))
+            assert got.status == (400 if text == "forbidden" else 200)
+        await until_figure(url, "guardrail_telemetry failed", 3)
+
+
 async def test_the_figures_of_all_workers_are_told_together(tmp_path: Path) -> None:
     async with served(tmp_path, QUIET, "--workers", "2") as (url, _):
         async with contextlib.AsyncExitStack() as stack:

@@ -13,9 +13,16 @@ import httpx
 import openai
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from guardrail import Guard
 from guardrail.testing import CapturedRecords, fixed_detector, policy_of, rule
+from guardrail_integrations.proxy.http.tls import client_tls
 from guardrail_integrations.proxy.server.configuration import read_settings
 from guardrail_integrations.proxy.server.options import Options
 from guardrail_integrations.proxy.server.serve import bound, serving
@@ -151,3 +158,17 @@ async def test_a_client_that_does_not_trust_the_proxy_says_nothing(tmp_path: Pat
                 await client.chat.completions.create(**says_something())
         async with asked(url, front.client()) as client:  # the next one is served
             assert (await client.chat.completions.create(**says_something())).choices
+
+
+def test_what_cannot_be_read_is_named_and_no_passphrase_is_waited_for(tmp_path: Path) -> None:
+    front = paper(tmp_path, "front")
+    key = load_pem_private_key(front.key.read_bytes(), None)
+    sealed = tmp_path / "sealed.pem"
+    cipher = BestAvailableEncryption(b"a passphrase")
+    sealed.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, cipher))
+    with pytest.raises(ValueError, match=r"sealed\.pem: a key without a passphrase is expected"):
+        Options("monitor", certificate=front.certificate, key=sealed).tls()
+    with pytest.raises(ValueError, match=r"front-cert\.pem, .*gone\.pem: No such file"):
+        Options("monitor", certificate=front.certificate, key=tmp_path / "gone.pem").tls()
+    with pytest.raises(ValueError, match=r"gone\.pem: No such file"):
+        client_tls(tmp_path / "gone.pem")

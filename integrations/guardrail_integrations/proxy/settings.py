@@ -12,6 +12,24 @@ from guardrail_integrations.proxy.http.timeouts import Clock, Timeouts
 from guardrail_integrations.proxy.upstream.fetch import FetchRules
 
 
+def address_fault(url: str) -> str:
+    """What is wrong with the address of an upstream, or nothing. It does not repeat the address,
+    in which people write keys."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        usable = parts.scheme in ("http", "https") and host and host.encode("idna")
+    except (ValueError, UnicodeError):
+        usable = False
+    if not usable or not (url.isascii() and url.isprintable()) or " " in url:
+        return "an http or https address is expected, such as http://localhost:8000"
+    if "@" in parts.netloc:
+        return "an address without a user or password is expected (see key_env)"
+    if parts.query or parts.fragment:
+        return "an address without a query is expected: clients send theirs"
+    return ""
+
+
 @dataclass(frozen=True)
 class Target:
     """An upstream: its address, and the key that is sent to it in place of the client's.
@@ -33,6 +51,12 @@ class Target:
         """What Host says."""
         parts = urlsplit(self.url)
         return parts.netloc.rpartition("@")[2].encode()
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The host and the port."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
     @cached_property
     def prefix(self) -> bytes:

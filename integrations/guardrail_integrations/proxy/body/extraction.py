@@ -39,6 +39,8 @@ _TEXTS = frozenset(
     """content text refusal reasoning reasoning_content thinking arguments description
     instructions""".split()
 )
+# Fields whose value is one word for a surface that knows them.
+_LABELS = frozenset("role type name id call_id tool_call_id tool_use_id".split())
 _SPACES = re.compile(rb"\s")
 _SPACE = re.compile(r"\s")
 
@@ -140,6 +142,11 @@ class Extraction:
         else:
             self.picture_url(value, path, role, source)
 
+    def label(self, value: Any, path: Path, role: Role, source: str) -> None:
+        """A role, name or id, which templates of models write out: one with spaces is text."""
+        if not isinstance(value, str) or _SPACE.search(value):
+            self.rest(value, path, role, source)
+
     def others(
         self,
         value: Mapping[str, Any],
@@ -148,12 +155,14 @@ class Extraction:
         role: Role = "user",
         source: str = "typed",
     ) -> None:
-        """The fields of an object that are not known."""
+        """The fields of an object that are not known, and labels that are none."""
         for key, item in value.items():
             if len(key) > LONGEST_FIELD:
                 self._key(key, path, role, source)
             if key not in known and item is not None:
                 self.rest(item, (*path, key), role, source)
+            elif key in _LABELS:
+                self.label(item, (*path, key), role, source)
 
     def _key(self, key: str, path: Path, role: Role, source: str) -> None:
         """The long name of a field, such as a tool's parameter, is text that a model reads. It

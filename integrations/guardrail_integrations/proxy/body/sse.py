@@ -20,6 +20,7 @@ _NO_MARKER = b"\0"  # cannot stand in JSON: events are read with all that they s
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
 _LINE = re.compile(rb"\r\n|\n|\r")
+_MARKS = (b"", b"[DONE]")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -159,7 +160,7 @@ def read_event(raw: bytes) -> Event:
     if len(lines) == 1:
         start, stop = lines[0]
         data = raw[start:stop]
-        if not data.strip() or data.strip().startswith(b"["):
+        if data.strip() in _MARKS:
             return Event(raw)
         return Event(raw, _json(data), start, stop)
     # JSON on several lines is read as one; no string in it can hold the end of a line
@@ -184,6 +185,9 @@ def _tells_usage(raw: bytes) -> bool:
 
 def _json(data: bytes) -> JsonBody:
     try:
-        return read_json(data, _NO_MARKER)
+        body = read_json(data, _NO_MARKER)
     except BadJson as error:
         raise UpstreamError("garbage", f"an event whose data cannot be read: {error}") from None
+    if isinstance(body.root, (str, list)):
+        raise UpstreamError("garbage", "an event whose data is no object")
+    return body

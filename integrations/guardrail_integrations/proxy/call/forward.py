@@ -64,11 +64,27 @@ def streaming_request(exchange: Exchange, target: Target, limit: int) -> Request
     return Request(exchange.method, target_of(exchange, target), headers)
 
 
-async def pass_back(exchange: Exchange, response: Response, extra: Headers) -> None:
+def redirected(headers: Headers, target: Target) -> Headers:
+    """The headers with a redirect to the upstream's own address as one to ours: a client that
+    followed it would call past the proxy."""
+    led = []
+    for name, value in headers:
+        scheme, _, place = value.partition(b"//")
+        if name.lower() == b"location" and scheme.lower() in (b"", b"http:", b"https:"):
+            authority, slash, path = place.partition(b"/")
+            if authority.lower() == target.authority.lower():
+                value = (slash + path).removeprefix(target.prefix.removesuffix(b"/v1")) or b"/"
+        led.append((name, value))
+    return led
+
+
+async def pass_back(exchange: Exchange, response: Response, target: Target, extra: Headers) -> None:
     """The answer to the client as it comes, read no faster than the client takes it, and then
     closed."""
     try:
         headers = end_to_end(response.headers) + extra
+        if 300 <= response.status < 400:
+            headers = redirected(headers, target)
         whole = response.whole()
         piece = await response.read() if whole is None else whole
         if response.ended and len(piece) < 262_144:

@@ -135,7 +135,7 @@ class GuardedCall(AsyncCaller):
         if self.streaming is not None:
             self.streaming.finish()
         elif self.response is not None and self.answer is None:
-            await pass_back(self.exchange, self.response, self.verdict_headers())
+            await pass_back(self.exchange, self.response, self.target, self.verdict_headers())
         else:
             self._answer(self.outcome.changed)
 

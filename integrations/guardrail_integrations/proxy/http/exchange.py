@@ -303,7 +303,9 @@ class Exchange:
         """A whole answer at once; Content-Length must be among the headers where it applies."""
         head = self._head(status, headers, reason)
         self.finished = True
-        if self.method == b"HEAD" or not body:
+        if self._chunked and not body:
+            self._connection.transport.write(head + b"0\r\n\r\n")
+        elif self.method == b"HEAD" or not body:
             self._connection.transport.write(head)
         elif self._chunked:
             tail = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)

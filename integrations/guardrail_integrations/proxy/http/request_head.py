@@ -22,8 +22,10 @@ FAULTS = {
     505: b"Only HTTP/1.0 and HTTP/1.1 are spoken here.",
 }
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110, section 5.6.2
-_HEAD = re.compile(rb"%b [!-~\x80-\xff]+ HTTP/1\.1\r\n(?:%b: [^\r\n]*\r\n)*\r\n" % (_TOKEN, _TOKEN))
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+_HEAD = re.compile(
+    rb"%b [!-~\x80-\xff]+ HTTP/1\.1\r\n(?:%b: [^\r\n]*\r\n)*\r\n" % (TOKEN.pattern, TOKEN.pattern)
+)
 
 
 class BadHead(Exception):

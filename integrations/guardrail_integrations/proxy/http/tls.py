@@ -15,6 +15,8 @@ def client_tls(
         context = ssl.create_default_context(cafile=None if ca is None else str(ca))
     except ssl.SSLError:
         raise ValueError(f"{ca}: no certificates in PEM") from None
+    except OSError as error:
+        raise ValueError(f"{ca}: {error.strerror}") from None
     if certificate is not None:
         show(context, certificate, key)
     return over_http(context)
@@ -29,8 +31,15 @@ def over_http(context: ssl.SSLContext) -> ssl.SSLContext:
 
 def show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
     """Load the certificate that the other side is shown. Raises ValueError."""
+
+    def passphrase() -> str:  # else OpenSSL asks for it, and waits for a terminal to answer
+        raise ValueError(f"{key or certificate}: a key without a passphrase is expected")
+
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, passphrase)
     except ssl.SSLError:
         beside = "with its key" if key is None else f"of the key in {key}"
         raise ValueError(f"{certificate}: no certificate in PEM {beside}") from None
+    except OSError as error:  # does not say which of the two
+        files = certificate if key is None else f"{certificate}, {key}"
+        raise ValueError(f"{files}: {error.strerror}") from None

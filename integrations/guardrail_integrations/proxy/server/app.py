@@ -144,11 +144,10 @@ class Proxy:
     async def _other(self, exchange: Exchange) -> None:
         """Pass a request and its answer through untouched."""
         name = self._route(exchange.path, None)
-        request = streaming_request(
-            exchange, self.settings.targets[name], self.settings.max_body * 16
-        )
+        target = self.settings.targets[name]
+        request = streaming_request(exchange, target, self.settings.max_body * 16)
         response = await self.upstreams[name].send(request)
-        await pass_back(exchange, response, [])
+        await pass_back(exchange, response, target, [])
 
     async def _guarded(self, state: RequestState, surface: Surface) -> None:
         rules, exchange = self.rules, state.exchange
@@ -191,7 +190,8 @@ class Proxy:
         if policy.mode is Mode.ENFORCE and not passes:
             raise Refused(refusal)
         name = self._route(exchange.path, None)
-        request = streaming_request(exchange, self.settings.targets[name], 0)
+        target = self.settings.targets[name]
+        request = streaming_request(exchange, target, 0)
         request.body = raw.pieces if isinstance(raw, Body) else [raw]
         request.headers = [
             (key, value) for key, value in request.headers if key.lower() != b"transfer-encoding"
@@ -201,7 +201,7 @@ class Proxy:
         state.code = "malformed_passed"
         state.refusal = named(replace(refusal, status=200, code="malformed_passed"))
         response = await self.upstreams[name].send(request)
-        await pass_back(exchange, response, [(b"x-guardrail-rules", b"malformed=pass")])
+        await pass_back(exchange, response, target, [(b"x-guardrail-rules", b"malformed=pass")])
 
     def _find_route(self, path: str, model: str | None) -> str:
         for route in self.settings.routes:

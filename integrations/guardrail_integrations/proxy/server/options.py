@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guardrail import Guard, JsonLinesSink
+from guardrail import Guard, JsonLinesSink, Sink
 from guardrail.cache import Cache
-from guardrail.hosting import Told
+from guardrail.hosting import Record, Told
 from guardrail_integrations.proxy.http.tls import over_http, show
 from guardrail_integrations.proxy.server.configuration import read_settings
-from guardrail_integrations.proxy.settings import Settings
+from guardrail_integrations.proxy.settings import Settings, Target, address_fault
+
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - told, not bound to
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,15 @@ class Options:
     cache_url: str | None = field(default=None, repr=False)
     digest_key: str | None = field(default=None, repr=False)
 
-    def guard(self, *listeners: Callable[[Told], None]) -> Guard:
-        """A guard under the policy as its file stands now. Raises PolicyError."""
+    def guard(
+        self, *listeners: Callable[[Told], None], lost: Callable[[], None] = lambda: None
+    ) -> Guard:
+        """A guard under the policy as its file stands now; `lost` is called for each record that
+        could not be written. Raises PolicyError."""
+        records = None if self.records is None else JsonLinesSink(self.records)
         return Guard(
             self.policy,
-            sinks=() if self.records is None else [JsonLinesSink(self.records)],
+            sinks=() if records is None else [functools.partial(_write, records, lost)],
             listeners=listeners,
             cache=self.cache(),
             digest_key=self._key(),
@@ -64,10 +71,21 @@ class Options:
         if (self.upstream is None) == (self.config is None):
             raise ValueError("give either --upstream or --config")
         if self.config is not None:
-            return read_settings(self.config)
-        if not str(self.upstream).startswith(("http://", "https://")):
-            raise ValueError("--upstream: an http or https address is expected")
-        return Settings.of(str(self.upstream))
+            settings = read_settings(self.config)
+        else:
+            fault = address_fault(str(self.upstream))
+            if fault:
+                raise ValueError(f"--upstream: {fault}")
+            settings = Settings.of(str(self.upstream))
+        for target in settings.targets.values():
+            if self._listens_at(target):
+                raise ValueError(f"{target.url}: the proxy itself would listen there (--port)")
+        return settings
+
+    def _listens_at(self, target: Target) -> bool:
+        host, port = target.place
+        local = host in _LOCAL and self.host in (*_LOCAL, *_ANY)
+        return port == self.port and (local or host == self.host)
 
     def tls(self) -> ssl.SSLContext | None:
         """TLS towards clients, where a certificate is given. Raises ValueError."""
@@ -83,6 +101,14 @@ class Options:
         """Load the certificate that clients are shown, if any. Raises ValueError."""
         if self.certificate is not None:
             show(context, self.certificate, self.key)
+
+
+def _write(records: Sink, lost: Callable[[], None], record: Record) -> None:
+    try:
+        records(record)
+    except Exception:
+        lost()
+        raise
 
 
 @functools.cache

@@ -75,7 +75,7 @@ def serving(
 
 def tls_of(target: Target) -> ssl.SSLContext | None:
     """TLS towards an upstream, where it is spoken. Raises ValueError."""
-    if not target.url.startswith("https:"):
+    if not target.url.lower().startswith("https:"):
         return None
     return client_tls(target.ca, target.certificate, target.certificate_key)
 

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import gc
 import logging
+import multiprocessing
 import os
 import signal
 import ssl
@@ -78,14 +79,16 @@ async def _serve(options: Options, sock: Any) -> None:
     if options.access_log:
         observers.append(AccessLog())
     endpoints = {"/metrics": metrics.endpoint(backlog)}
-    server = serving(
-        options.guard(metrics.call), options.settings(), observers=observers, endpoints=endpoints
-    )
+    guard = options.guard(metrics.call, lost=metrics.record_lost)
+    server = serving(guard, options.settings(), observers=observers, endpoints=endpoints)
     metrics.connected = server.listener.connections.__len__
     server.proxy.backlog = backlog
     server.proxy.ready = not options.warm
     for name in ("SIGTERM", "SIGINT"):
         loop.add_signal_handler(getattr(signal, name), ended.set)
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a worker does not outlive who keeps it running
+        loop.add_reader(parent.sentinel, _orphaned, loop, parent.sentinel, ended)
     tasks: set[asyncio.Task[None]] = set()
     in_turn = asyncio.Lock()
 
@@ -111,6 +114,11 @@ async def _serve(options: Options, sock: Any) -> None:
     close_cache = getattr(server.proxy.rules.guard.runner.cache, "close", None)
     if close_cache is not None:
         close_cache()
+
+
+def _orphaned(loop: asyncio.AbstractEventLoop, sentinel: int, ended: asyncio.Event) -> None:
+    loop.remove_reader(sentinel)
+    ended.set()
 
 
 async def _warm(server: Server) -> None:
@@ -140,7 +148,7 @@ async def reload_policy(
     load does not come behind, and so undo, one that was read after it."""
     async with in_turn:
         try:
-            guard = await asyncio.to_thread(options.guard, metrics.call)
+            guard = await asyncio.to_thread(options.guard, metrics.call, lost=metrics.record_lost)
             if options.warm:
                 await asyncio.to_thread(guard.warm)
                 await server.proxy.readiness.ahead(guard)

@@ -4,12 +4,15 @@ They import body.
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 from urllib.parse import unquote
 
 from guardrail_integrations.proxy.body.surface import Surface
+
+_END = re.compile(r"[?#]")  # of a path
 
 
 @cache
@@ -34,11 +37,15 @@ def surface_of(path: str) -> Surface | None:
     """The surface that a request's path leads to, however the path is written.
 
     Azure and gateways put paths of their own before the last segments; upstreams decode escapes,
-    pass over doubled and closing slashes and take dots for steps, and so does this.
+    pass over doubled and closing slashes, fragments and parameters, take dots for steps and
+    backslashes for slashes, and so does this.
     """
-    plain = _plain(path)
+    ways = (
+        _plain(path),
+        _plain(unquote(path).partition(";")[0]),
+    )  # parameters of a step, or of all
     for suffix, surface in _suffixes():
-        if plain.endswith(suffix):
+        if any(plain.endswith(suffix) for plain in ways):
             return surface
     return None
 
@@ -53,7 +60,9 @@ def stored_on(method: bytes, path: str) -> Surface | None:
 
 def _plain(path: str) -> str:
     pieces: list[str] = []
-    for piece in unquote(path).lower().split(";")[0].split("/"):
+    reached = _END.split(unquote(path).lower())[0].replace("\\", "/")
+    for segment in reached.split("/"):
+        piece = segment.partition(";")[0]
         if piece == "..":
             pieces = pieces[:-1]
         elif piece not in ("", "."):

@@ -21,6 +21,14 @@ CONTROL = frozenset(
     prompt_cache_retention verbosity store""".split()
 )
 _MESSAGE = frozenset(("role", "content", "tool_calls", "function_call", "tool_call_id", "audio"))
+# Fields in which servers take numbers in place of a text: vLLM, SGLang and TensorRT-LLM.
+TOKENS = frozenset(("prompt_token_ids", "input_ids", "prompt_embeds", "input_embeds"))
+# Fields of an answer that tell of it.
+_ABOUT = frozenset(
+    """id object created model system_fingerprint service_tier usage provider prompt_logprobs
+    prompt_token_ids prompt_filter_results timings metadata request_id x_groq
+    kv_transfer_params""".split()
+)
 _TEXT_BLOCKS = ("text", "refusal", "input_text", "output_text", "thinking")  # vLLM takes them all
 ROLES: Mapping[Any, Role] = {
     "system": "system",
@@ -39,6 +47,8 @@ def read(root: Any, found: Extraction) -> None:
                 _message(message, ("messages", index), found)
         elif key in ("tools", "functions", "response_format"):
             found.rest(value, (key,), "system")
+        elif key in TOKENS and value:
+            found.skip("tokens", (key,))
         elif key not in CONTROL and isinstance(value, (str, dict, list)):
             found.rest(value, (key,))
 
@@ -48,7 +58,8 @@ def _message(message: Any, path: Path, found: Extraction) -> None:
         found.rest(message, path)
         return
     given = message.get("role")
-    role: Role = ROLES.get(given, "user") if isinstance(given, str) else "user"
+    known = isinstance(given, str) and (given == "user" or given in ROLES)
+    role: Role = ROLES.get(given, "user") if known else "user"
     source = "tool" if role == "tool" else "typed"
     content = message.get("content")
     if isinstance(content, list):
@@ -56,7 +67,7 @@ def _message(message: Any, path: Path, found: Extraction) -> None:
             _block(block, (*path, "content", index), found, role, source)
     elif content is not None:
         found.text(content, (*path, "content"), role, source)
-    if len(message) > ("role" in message) + ("content" in message):
+    if not known or len(message) > ("role" in message) + ("content" in message):
         calls = message.get("tool_calls")
         for index, call in enumerate(calls if isinstance(calls, list) else ()):
             _called(call, (*path, "tool_calls", index), found)
@@ -125,9 +136,17 @@ def file(value: Any, path: Path, found: Extraction, role: Role, source: str) -> 
 def answer(root: Any, found: Extraction) -> None:
     """The texts of an answer."""
     found.usage = usage_from(root.get("usage"))
-    choices = root.get("choices")
-    for place, choice in enumerate(choices if isinstance(choices, list) else ()):
+    for key, value in root.items():
+        if key == "choices" and isinstance(value, list):
+            _choices(value, found)
+        elif key not in _ABOUT and isinstance(value, (str, dict, list)):
+            found.rest(value, (key,), "assistant", "model")
+
+
+def _choices(choices: list[Any], found: Extraction) -> None:
+    for place, choice in enumerate(choices):
         if not isinstance(choice, dict):
+            found.rest(choice, ("choices", place), "assistant", "model")
             continue
         path: Path = ("choices", place)
         if found.finish_reason is None and isinstance(choice.get("finish_reason"), str):
@@ -211,7 +230,7 @@ class ChatStream:
         for path, said in exchanged(_pieces(data), new):
             changes[path] = said
             choice: Path = path[:2]
-            if data["choices"][choice[1]].get("logprobs"):
+            if len(choice) > 1 and data["choices"][choice[1]].get("logprobs"):
                 changes[(*choice, "logprobs")] = None
         return changes
 
@@ -237,8 +256,11 @@ class ChatStream:
 
 
 def _pieces(data: Any) -> Iterator[Piece]:
-    """Each piece of text in a chunk: what it continues, where it stands, and what it says."""
+    """Each piece of text in a chunk: what it continues, where it stands, and what it says.
+    llama.cpp streams completions without choices on paths without /v1."""
     choices = data.get("choices")
+    if choices is None and isinstance(data.get("content"), str):
+        yield "content", ("content",), data["content"]
     for place, choice in enumerate(choices if isinstance(choices, list) else ()):
         if not isinstance(choice, dict):
             continue

@@ -9,7 +9,7 @@ from typing import Any
 from guardrail_integrations.proxy.body.extraction import Extraction
 from guardrail_integrations.proxy.body.json_splice import Path
 from guardrail_integrations.proxy.body.surface import Surface, openai_error
-from guardrail_integrations.proxy.surfaces.chat import CONTROL, ChatStream, answer
+from guardrail_integrations.proxy.surfaces.chat import CONTROL, TOKENS, ChatStream, answer
 
 
 def read(root: Any, found: Extraction) -> None:
@@ -17,7 +17,7 @@ def read(root: Any, found: Extraction) -> None:
     for key, value in root.items():
         if key in ("prompt", "suffix"):
             texts_or_tokens(value, (key,), found, found.text)
-        elif key == "prompt_embeds" and value is not None:
+        elif key in TOKENS and value:
             found.skip("tokens", (key,))
         elif key not in CONTROL and isinstance(value, (str, dict, list)):
             found.rest(value, (key,))
@@ -28,7 +28,7 @@ def texts_or_tokens(
 ) -> None:
     """What is said, once or in a list, or numbers that stand for it and that no check can read.
     llama.cpp takes a text with media beside it."""
-    if isinstance(value, list) and any(isinstance(item, int) for item in value):
+    if isinstance(value, list) and any(isinstance(item, (int, float)) for item in value):
         found.skip("tokens", path)
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -62,8 +62,6 @@ def _item(item: Any, path: Path, found: Extraction) -> None:
         source = "tool" if role == "tool" else "typed"
         found.content(item.get("content"), (*path, "content"), role, source, _block)
         found.others(item, _LABELS | {"content"}, path, role, source)
-    elif kind in ("item_reference", "compaction"):
-        return
     elif isinstance(kind, str) and kind.startswith("input_"):
         _block(item, path, found, "user", "typed")
     elif isinstance(kind, str) and kind.endswith("_output"):

@@ -66,6 +66,7 @@ class Metrics:
         self._counts: dict[tuple[Any, ...], int] = {}  # by metric and labels, not yet told
         self._times: dict[tuple[Any, ...], _Times] = {}  # the same of times
         self._verdicts: dict[tuple[str, int], list[Any]] = {}  # and of verdicts
+        self._lost = 0  # records that could not be written
 
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"guardrail_{name}", about, labels, registry=self._registry)
@@ -178,6 +179,10 @@ class Metrics:
             found = self._children[key] = metric.labels(*map(str, labels))
         return found
 
+    def record_lost(self) -> None:
+        """A record could not be written."""
+        self._lost += 1
+
     def look(self, proxy: Proxy, backlog: Backlog | None = None) -> None:
         """Read what is measured by looking: how full everything is."""
         self.flush()
@@ -195,8 +200,9 @@ class Metrics:
             for what, value in vars(runner.cache.traffic).items():
                 self.shared.labels(what).set(float(value))
         if backlog is not None:
-            for what in ("waiting", "capacity", "dropped", "failed"):
+            for what in ("waiting", "capacity", "dropped"):
                 self.backlog.labels(what).set(getattr(backlog, what))
+            self.backlog.labels("failed").set(backlog.failed + self._lost)
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format, of all workers where there are several."""
