@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -303,15 +304,21 @@ class JsonLinesSink:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        self._cut = False  # the last line, by a disk that was full
 
     def __call__(self, record: Record) -> None:
-        """Append the record."""
+        """Append the record. Raises OSError where not all of it could be written."""
         line = json.dumps(record.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
         data = line.encode("utf-8", "replace")
         with self._lock:
+            if self._cut:
+                data = b"\n" + data
             out = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(out, data)
+                written = os.write(out, data)
+                self._cut = written < len(data)
+                if written < len(data):
+                    raise OSError(ENOSPC, os.strerror(ENOSPC), str(self.path))
             finally:
                 os.close(out)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import resource
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from io import BytesIO
@@ -344,6 +345,21 @@ def test_a_listener_is_told_of_calls_and_harms_none() -> None:
     assert [call.id for call in calls] == ids
     actions = [stage.verdict.action for call in calls for stage in call.looked_at]
     assert actions == [Action.ALLOW, Action.BLOCK]
+
+
+def test_a_record_that_is_cut_off_by_a_full_disk_does_not_spoil_the_next(tmp_path: Any) -> None:
+    sink, guard = JsonLinesSink(tmp_path / "records.jsonl"), Guard(BLOCKING)
+    first, second, third = (guard.screen("hello").record for _ in range(3))
+    sink(first)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sink.path.stat().st_size + 50, hard))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            sink(second)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    sink(third)
+    assert [row["id"] for row in read_records(sink.path)] == [first.id, third.id]
 
 
 def test_records_are_written_as_lines(tmp_path: Any) -> None:
