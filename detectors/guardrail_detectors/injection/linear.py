@@ -30,10 +30,11 @@ class Windows:
 
 @dataclass(frozen=True)
 class Linear:
-    """`tables` are weights in units of `scale`: one row for typed text, one for all other."""
+    """`tables` are weights in units of `scale`, with one row for typed text and one for all
+    other; so are `scale` and `bias`."""
 
     tables: NDArray[np.int8]
-    scale: float
+    scale: tuple[float, float]
     bias: tuple[float, float]
 
     def windows(self, text: str, typed: bool) -> Windows:
@@ -46,7 +47,8 @@ class Linear:
         self, text: str, starts: NDArray[np.int64], ends: NDArray[np.int64], typed: bool
     ) -> Floats:
         """The logits of windows of a text."""
-        table = self.tables[0 if typed else 1]
+        kind = 0 if typed else 1
+        table = self.tables[kind]
         found = hashed(code_points(text))
         size, count = found.chars.shape[1], len(found.starts)
         running = np.zeros(size + 1, np.int64)
@@ -59,8 +61,8 @@ class Linear:
         number = _numbers(at, size, CHARS)
         number += _numbers(found.starts.searchsorted(at), count, WORDS)
         weight, number = summed[1] - summed[0], number[1] - number[0]
-        logits: Floats = weight * self.scale / np.sqrt(np.maximum(1, number))
-        return logits + self.bias[0 if typed else 1]
+        logits: Floats = weight * self.scale[kind] / np.sqrt(np.maximum(1, number))
+        return logits + self.bias[kind]
 
 
 def _tails(lengths: Sequence[int]) -> NDArray[np.int8]:
@@ -119,7 +121,7 @@ def load_linear() -> Linear:
         (files(__package__) / "weights" / "linear.npz").open("rb") as stored,
         np.load(stored) as at,
     ):
-        return Linear(at["tables"], float(at["scale"]), tuple(at["bias"].tolist()))
+        return Linear(at["tables"], tuple(at["scale"].tolist()), tuple(at["bias"].tolist()))
 
 
 assert BITS == 18  # the shipped tables have this many rows

@@ -31,12 +31,23 @@ from guardrail_detectors.injection.linear import Linear
 from guardrail_detectors.injection.scan import MOST_READ, Scan
 from tests.bench.injection import backbone, export, fit, network, tune, weigh
 from tests.bench.injection.folds import FIRST, HARM, SECOND, family, held
-from tests.bench.injection.rows import SHOWN, Row, everyday, generated, labelled, planted, shown
+from tests.bench.injection.rows import (
+    SHOWN,
+    Row,
+    everyday,
+    generated,
+    held_samples,
+    labelled,
+    planted,
+    samples,
+    shown,
+    stories,
+)
 
 VOCABULARY, DEPTH = 80_000, 6
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
 ENCODED, ENCODED_CHARS = 500, 200  # harmless rows that are shown as if they had been decoded too
-MOST_OF_A_SOURCE = 130  # labelled rows of one source that the encoder is tuned on
+MOST_OF_A_SOURCE = (250, 130)  # harmless rows and attacks that the encoder is tuned on
 WEIGHTS = Path(shipped.__file__).parent / "weights"
 
 
@@ -44,20 +55,21 @@ WEIGHTS = Path(shipped.__file__).parent / "weights"
 class Recipe:
     """What an encoder learns from after what both have in common: rows of these places, `own` of
     them generated ones (of `drawn` of all places), of the second time a `share`; so many everyday
-    requests; and of a row that the project wrote at most so many chunks."""
+    requests and stories; and of a row that the project wrote at most so many chunks."""
 
     places: tuple[str, ...]
     drawn: int
     own: int
     share: float
     everyday: int
+    stories: int
     chunks: int
 
 
 # The encoder of documents learns from typed text as well, which it is told apart.
 RECIPES = {
-    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 1_600, 4),
-    "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 0, 3),
+    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 1_600, 1_600, 4),
+    "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 0, 0, 3),
 }
 GIVEN_CHUNKS = 4  # of a labelled row
 
@@ -80,7 +92,8 @@ def linear_model(run: Run, everything: bool) -> Linear:
     if not kept.exists():
         rows = [row for row in _readable(run.data) if row.group not in HARM]
         rows = [row for row in rows if everything or not held(row.group)]
-        own = _readable(generated(24_000, 21, everything=everything)) + everyday(2_000, 22)
+        own = _readable(generated(24_000, 21, everything=everything))
+        own += everyday(2_000, 22) + stories(1_500, 23) + samples(24, everything=everything)
         bag = fit.bags([*own, *rows, *planted(rows, 2_000, 9)], 0)
         kept.write_bytes(pickle.dumps(fit.fit(bag, np.ones(len(bag.label), bool))))
     model: Linear = pickle.loads(kept.read_bytes())
@@ -144,7 +157,8 @@ class Tuning:
         model.load_state_dict(self._kept("begun", self._begin).state_dict())
         recipe = RECIPES[name]
         chosen = [family(row.group) in FIRST for row in self._rows]
-        cut = self._mixed(chosen, generated(recipe.drawn, 33), recipe, 1.0)
+        own = [generated(recipe.drawn, 33), samples(37)]
+        cut = self._mixed(chosen, own, recipe, 1.0)
         tune.train(model, *cut, rate=3e-4, batch=1_200, log=self.run.log, seed=5)
 
     def _second(self, model: network.Encoder, name: str, everything: bool) -> None:
@@ -152,7 +166,8 @@ class Tuning:
         model.load_state_dict(first.state_dict())
         rng, recipe = np.random.default_rng(8), RECIPES[name]
         chosen = [_in_second(row, rng, everything) for row in self._rows]
-        own = generated(recipe.drawn, 34, everything=everything)
+        drawn = generated(recipe.drawn, 34, everything=everything)
+        own = [drawn, samples(38, everything=everything)]
         cut = self._mixed(chosen, own, recipe, recipe.share)
         tune.train(model, *cut, rate=2.5e-4, batch=1_200, log=self.run.log, seed=6)
 
@@ -164,14 +179,20 @@ class Tuning:
         return [*chosen, *encoded, *planted(self.run.data, 1_500, 6)]
 
     def _mixed(
-        self, chosen: Sequence[bool], own: Sequence[Row], recipe: Recipe, share: float
+        self, chosen: Sequence[bool], own: Sequence[list[Row]], recipe: Recipe, share: float
     ) -> tuple[list[tune.Piece], list[torch.Tensor]]:
-        """The chosen ones of the labelled rows, and a share of the project's own."""
+        """The chosen ones of the labelled rows, and the project's own: a share of those that were
+        drawn, and all that were written."""
         taken = [row for row, is_taken in zip(self._rows, chosen, strict=True) if is_taken]
-        given, written = (
-            [row for row in part if row.channel in recipe.places] for part in (taken, own)
+        given, drawn, single = (
+            [row for row in part if row.channel in recipe.places] for part in (taken, *own)
         )
-        written = [*written[: round(share * recipe.own)], *everyday(recipe.everyday, 35)]
+        written = [
+            *drawn[: round(share * recipe.own)],
+            *everyday(recipe.everyday, 35),
+            *stories(recipe.stories, 36),
+            *single,
+        ]
         cut, states = self._lower(given, GIVEN_CHUNKS)
         more, more_states = self._lower(written, recipe.chunks)
         more = [replace(piece, row=piece.row + len(given)) for piece in more]
@@ -183,8 +204,9 @@ class Tuning:
         count, chosen = Counter[str](), []
         for index in rng.permutation(len(self.run.data)):
             row = self.run.data[index]
+            most = MOST_OF_A_SOURCE[row.attack]
             count[row.group] += 1
-            if not row.group.startswith("derived") and count[row.group] <= MOST_OF_A_SOURCE:
+            if not row.group.startswith("derived") and count[row.group] <= most:
                 chosen.append(row)
         return chosen
 
@@ -202,15 +224,15 @@ def _in_second(row: Row, rng: np.random.Generator, everything: bool) -> bool:
 
 
 def look(run: Run, linear: Linear, reader: shipped.Encoder) -> list[weigh.Seen]:
-    """Every labelled row of the sources that no model has seen, and harmless rows written anew,
-    of which there are more kinds."""
+    """Every labelled row of the sources that no model has seen, harmless rows drawn anew, of which
+    there are more kinds, and the texts that were held out of those written one by one."""
     kept = run.work / "seen.pickle"
     if not kept.exists():
         scan = Scan(3, True, lambda: linear, lambda: reader)
         found = []
         rows = [row for row in _readable(run.data) if held(row.group)]
         own = [row for row in _readable(generated(2_500, 99)) if not row.attack]
-        for row in [*rows, *own, *shown(1_500, 98)]:
+        for row in [*rows, *own, *held_samples(97), *shown(1_500, 98)]:
             candidates = list(scan.candidates(row.text, row.channel))
             candidates.sort(key=lambda c: -c.evidence.linear)
             read = scan.read(candidates[:MOST_READ])

@@ -23,7 +23,7 @@ def write_linear(model: Linear, folder: Path) -> None:
     np.savez_compressed(
         folder / "linear.npz",
         tables=model.tables,
-        scale=np.float64(model.scale),
+        scale=np.array(model.scale),
         bias=np.array(model.bias),
     )
 

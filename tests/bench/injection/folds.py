@@ -4,15 +4,13 @@ from __future__ import annotations
 
 # The models that figures are taken from see none of these, and the judge is fitted on them.
 # garak encodes requests of AdvBench.
-HELD = frozenset({"agentdojo", "deepset", "garak", "gpteacher", "advbench"})
+HELD = frozenset({"agentdojo", "deepset", "garak", "gpteacher", "advbench", "jailbreakbench"})
 
-FIRST = frozenset(
-    {"injecagent", "xstest", "sroie", "jailbreakbench", "xquad", "pyrit", "promptinject", "giskard"}
-)
+FIRST = frozenset({"injecagent", "xstest", "sroie", "xquad", "pyrit", "promptinject", "giskard"})
 SECOND = frozenset({"purplellama", "self-instruct", "screen_qa", "harmbench", "do-not-answer"})
 
-# Harmful requests told by persuasion or a machine-made tail: a model that learns them takes long
-# requests of any kind for attacks.
+# Harmful requests told by persuasion or a machine-made tail: a model that learns these takes long
+# requests of any kind for attacks. The project writes such requests with harmless twins.
 HARM = frozenset({"jailbreakbench/PAIR", "jailbreakbench/GCG", "jailbreakbench/DSN"})
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
+from zlib import crc32
 
 import spacy.lang
 
@@ -22,7 +23,10 @@ from tests.bench.injection.disguises import DISGUISES
 from tests.bench.injection.grammar import Grammar
 
 SHOWN = "own/shown"
+SAMPLES_HELD = "own/samples-held"
+WICKED = 0.45  # of the requests in a dress
 _HERE = "\x00"  # where a template takes an instruction, or something harmless
+_MORE_SPACES = re.compile(r"(?<=\S) {2,}")
 _UNTRUSTED_KINDS = {"indirect", "document", "ocr_document"}
 
 
@@ -42,7 +46,7 @@ class Row:
 
 @cache
 def _grammar() -> Grammar:
-    made: dict[str, Callable[[random.Random], str]] = {"here": lambda _: _HERE}
+    made: dict[str, Callable[[random.Random], str]] = {"here": lambda _: _HERE, "junk": _junk}
     for name, encode in DISGUISES.items():
         made[f"{name}_attack"] = partial(_disguised, encode, ("t_short", "o_say", "j_leak"))
         made[f"{name}_benign"] = partial(_disguised, encode, ("fact", "mailline", "benignq"))
@@ -51,6 +55,27 @@ def _grammar() -> Grammar:
 
 def _disguised(encode: Callable[[str], str], sections: Sequence[str], rng: random.Random) -> str:
     return encode(_grammar().one(rng.choice(sections), rng))
+
+
+def _junk(rng: random.Random) -> str:
+    """What a search over tokens leaves behind, or a slip of the keyboard: parts of words, brackets
+    and marks of code in no order."""
+    words = re.findall(r"[a-z]{4,}", _grammar().one("doc", rng).lower()) or ["text"]
+    pieces = []
+    for _ in range(rng.randint(4, 22)):
+        word = rng.choice(words)
+        cut = rng.randint(2, len(word))
+        word = rng.choice([word, word[:cut], word[-cut:], word.title(), word[:cut].title()])
+        pieces.append(rng.choice([word, word, word, rng.choice(_MARKS), word + rng.choice(_MARKS)]))
+    return "".join(piece + rng.choice(["", " ", " "]) for piece in pieces)
+
+
+_MARKS = (
+    *"!?.:;,=+*#~|&%$@^_-<>/\\()[]{}\"'",
+    *("\\(", "]{", "})", "{{", "==", "::", "--", "->", "!--", "``", "${", "/*", "://", "\\\\"),
+    *("<?", "...", "();"),
+    *("Sure", "tutorial", "Title", "steps", "json", "print", "Here", "Step"),
+)
 
 
 def generated(count: int, seed: int, *, everything: bool = False) -> list[Row]:
@@ -87,6 +112,72 @@ def _everyday(rng: random.Random) -> Row:
         section = f"{lang}.{rng.choice(('q', 'q', 'look'))}"
     text = _case(rng, grammar.one(section, rng))
     return Row(text, False, TYPED, "ordinary", "own/everyday", lang)
+
+
+def stories(count: int, seed: int) -> list[Row]:
+    """Typed requests dressed as fiction, research or somebody's job, or with a machine-made tail.
+    The dress is the same for both: an attack is what asks for something wicked."""
+    rng = random.Random(seed)
+    return [_story(rng) for _ in range(count)]
+
+
+def _story(rng: random.Random) -> Row:
+    grammar, attack = _grammar(), rng.random() < WICKED
+    template = rng.choice(grammar.sections["story"])
+    goal = template.replace("{goal_", "{w_" if attack else "{h_")
+    text = _case(rng, _MORE_SPACES.sub(" ", grammar.fill(goal, rng)))
+    kind = "jailbreak" if attack else "ordinary"
+    return Row(text, attack, TYPED, kind, "own/story")
+
+
+def samples(seed: int, *, everything: bool = False, copies: int = 2) -> list[Row]:
+    """Texts that were written one by one for the project, in the folder `samples`: prompts,
+    documents, and instructions of which each is put into so many documents. One in five is held
+    out, except from `everything`."""
+    return [row for row in _samples(seed, copies) if everything or row.group != SAMPLES_HELD]
+
+
+def held_samples(seed: int) -> list[Row]:
+    """Those that are held out."""
+    return [row for row in _samples(seed, 1) if row.group == SAMPLES_HELD]
+
+
+def _samples(seed: int, copies: int) -> Iterator[Row]:
+    rng = random.Random(seed)
+    for name, (attack, channel, kind) in _SAMPLES.items():
+        for text in lines(_TEXTS, name):
+            yield Row(text, attack, channel, kind, _sample_group(text))
+    documents = lines(_TEXTS, "documents")
+    apart = [text for text in documents if _sample_group(text) == SAMPLES_HELD]
+    for order in lines(_TEXTS, "planted") * copies:
+        group = _sample_group(order)
+        if rng.random() < 0.5:
+            text = rng.choice(apart if group == SAMPLES_HELD else documents)
+        else:
+            text = _document(rng)[0]
+        yield _put(rng, text, order, "en", group)
+
+
+def _sample_group(text: str) -> str:
+    return SAMPLES_HELD if crc32(text.encode()) % 5 == 0 else "own/samples"
+
+
+_TEXTS = Path(__file__).parent / "samples"
+_SAMPLES = {
+    "ordinary": (False, TYPED, "ordinary"),
+    "tricky": (False, TYPED, "overdefense"),
+    "jailbreak": (True, TYPED, "jailbreak"),
+    "attack": (True, TYPED, "direct"),
+    "documents": (False, TOOL, "document"),
+}
+
+
+def lines(folder: Path, kind: str) -> list[str]:
+    """The texts of a folder's files of a kind, one a line; a line break inside one is written as
+    two characters."""
+    files = sorted(folder.glob(f"{kind}*.txt"))
+    found = [line for file in files for line in file.read_text("utf-8").splitlines()]
+    return [line.replace("\\n", "\n") for line in found if line]
 
 
 def _document(rng: random.Random) -> tuple[str, str]:
@@ -131,7 +222,11 @@ def _with_order(
     else:
         section = "wrap_mark" if marked else "x_plain" if rng.random() < 0.35 else "wrap"
         order = grammar.one(section, rng)
-    order = _case(rng, order)
+    return _put(rng, text, _case(rng, order), lang, group)
+
+
+def _put(rng: random.Random, text: str, order: str, lang: str, group: str) -> Row:
+    """A document with an instruction at one of its places, more often at its end."""
     place = rng.choice(_places(text))
     if rng.random() < 0.35:
         place = len(text)
