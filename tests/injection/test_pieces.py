@@ -127,7 +127,7 @@ def _is_letter(code: int) -> bool:
 def test_a_window_adds_up_the_grams_that_start_in_it(text: str) -> None:
     rng = np.random.default_rng(0)
     table = rng.integers(-127, 127, (2, 1 << BITS)).astype(np.int8)
-    windows = Linear(table, 0.01, (0.5, -0.5)).windows(text, typed=True)
+    windows = Linear(table, (0.01, 0.02), (0.5, -0.5)).windows(text, typed=True)
     places, buckets = grams(code_points(text))
     for start, end, logit in zip(windows.starts, windows.ends, windows.logits, strict=True):
         inside = buckets[(places >= start) & (places < end)]
@@ -143,7 +143,7 @@ def test_grams_do_not_depend_on_where_they_stand() -> None:
 def test_a_window_is_scored_as_if_it_stood_alone() -> None:
     rng = np.random.default_rng(0)
     tables = rng.integers(-127, 127, (2, 1 << BITS)).astype(np.int8)
-    model = Linear(tables, 0.01, (0.5, -0.5))
+    model = Linear(tables, (0.02, 0.01), (0.5, -0.5))
     text = "one two three. four five six. seven eight."
     windows = model.windows(text, typed=False)
     whole = np.flatnonzero((windows.starts == 0) & (windows.ends == len(text)))[0]
