@@ -16,9 +16,11 @@ import json
 import pickle
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,18 +33,10 @@ from guardrail_detectors.injection.linear import Linear
 from guardrail_detectors.injection.scan import MOST_READ, Scan
 from tests.bench.injection import backbone, export, fit, network, tune, weigh
 from tests.bench.injection.folds import FIRST, HARM, SECOND, family, held
-from tests.bench.injection.rows import (
-    SHOWN,
-    Row,
-    everyday,
-    generated,
-    held_samples,
-    labelled,
-    planted,
-    samples,
-    shown,
-    stories,
-)
+from tests.bench.injection.generate import SHOWN, everyday, generated, shown, stories
+from tests.bench.injection.planting import planted
+from tests.bench.injection.rows import Row, labelled
+from tests.bench.injection.written import held_samples, samples
 
 VOCABULARY, DEPTH = 80_000, 6
 MISSED = 0.01  # of the attacks that the encoder finds, may never be shown to it
@@ -131,6 +125,10 @@ class Tuning:
         for name in ENCODERS:
             export.write_upper(self.model(name, everything), folder / f"encoder-{name}.onnx")
 
+    def begin(self) -> network.Encoder:
+        """What both encoders start from."""
+        return self._kept("begun", self._begin)
+
     def model(self, name: str, everything: bool) -> network.Encoder:
         """A trained encoder."""
         return self._kept(
@@ -154,7 +152,7 @@ class Tuning:
 
     def _first(self, model: network.Encoder, name: str) -> None:
         """The first sources, which both models see."""
-        model.load_state_dict(self._kept("begun", self._begin).state_dict())
+        model.load_state_dict(self.begin().state_dict())
         recipe = RECIPES[name]
         chosen = [family(row.group) in FIRST for row in self._rows]
         own = [generated(recipe.drawn, 33), samples(37)]
@@ -221,6 +219,28 @@ def _in_second(row: Row, rng: np.random.Generator, everything: bool) -> bool:
     if row.group in HARM or (held(row.group) and not everything):
         return False
     return family(row.group) in SECOND or held(row.group) or rng.random() < 0.5
+
+
+def make(run: Run) -> None:
+    """All that is kept, what does not wait for each other at once."""
+    spawned = get_context("spawn")  # torch's threads do not survive a fork
+    with ProcessPoolExecutor(2, spawned, torch.set_num_threads, (1,)) as pool:
+        first = [pool.submit(begin, run)]
+        first += [pool.submit(linear_model, run, everything) for everything in (False, True)]
+        for made in first:
+            made.result()
+        for made in [pool.submit(encoders, run, name) for name in ENCODERS]:
+            made.result()
+
+
+def begin(run: Run) -> None:
+    Tuning(run).begin()
+
+
+def encoders(run: Run, name: str) -> None:
+    """Both models of an encoder."""
+    for everything in (False, True):
+        Tuning(run).model(name, everything)
 
 
 def look(run: Run, linear: Linear, reader: shipped.Encoder) -> list[weigh.Seen]:
@@ -339,10 +359,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, default=Path("build/injection"))
     given = parser.parse_args()
-    torch.set_num_threads(1)
     given.work.mkdir(parents=True, exist_ok=True)
     WEIGHTS.mkdir(exist_ok=True)
     run = Run(list(labelled(given.data)), given.work)
+    make(run)
+    torch.set_num_threads(1)
     tuning = Tuning(run)
     export.write_pieces(tuning.base, VOCABULARY, WEIGHTS)
     tuning.write(False, given.work)

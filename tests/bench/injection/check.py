@@ -12,7 +12,7 @@ from pathlib import Path
 
 from guardrail.evaluate.figures import auc, recall_at, wilson
 from guardrail_detectors.injection.scan import Scan
-from tests.bench.injection.rows import lines
+from tests.bench.injection.written import lines
 
 KINDS = {
     "typed": (("ordinary", "tricky"), ("jailbreak",)),

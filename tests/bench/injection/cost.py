@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 from guardrail import Stage, Text, View
 from guardrail_detectors.injection import injection
+from guardrail_detectors.injection.encoder import TYPED
 from guardrail_detectors.injection.judge import load_judge
 from guardrail_detectors.injection.scan import Scan
-from tests.bench.injection.rows import TYPED, generated
+from tests.bench.injection.generate import generated
 
 ROUNDS = 60
 ENGLISH = "The delivery was counted twice and all parts are there, so we can close order {}. " * 12

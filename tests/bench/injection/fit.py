@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from guardrail_detectors.injection.encoder import TYPED
 from guardrail_detectors.injection.grams import BITS, code_points, grams
 from guardrail_detectors.injection.linear import Linear, spans
 from guardrail_detectors.injection.wraps import unwrapped
 from guardrail_detectors.normalise import folded
-from tests.bench.injection.rows import TYPED, Row
+from tests.bench.injection.rows import Row
 
 EPOCHS, RATE, DECAY, DROPPED, BATCH = 4, 0.02, 2e-3, 0.3, 512
 
