@@ -20,8 +20,9 @@ help:
 demo: $(BASE)/.ready
 	$(BASE)/bin/guardrail demo
 
+JOBS ?= 2
 test: $(TEST)/.ready
-	OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n $(JOBS) --dist worksteal
 
 slow: $(TEST)/.ready
 	$(TEST)/bin/python -m pytest -m slow

@@ -234,6 +234,11 @@ class VllmOutput:
         self.outputs = [type("Completion", (), {"text": text, "finish_reason": finish_reason})()]
 
 
+def named(answer: Any) -> str:
+    """The kind of an answer, as the name of its test."""
+    return answer if isinstance(answer, str) else type(answer).__name__
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -263,7 +268,7 @@ class VllmOutput:
         INVOICE,
         json.loads(TEXT),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_answers_in_every_form(answer: Any) -> None:
     assert Guard(EMPTY)(lambda prompt: answer, output=Invoice)("read it") == INVOICE
@@ -283,7 +288,7 @@ def test_answers_in_every_form(answer: Any) -> None:
         (VllmOutput(TEXT[:60], "length"), "cut_off"),
         ({"vendor": "x"}, "invalid_value"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_what_is_no_whole_answer_is_told_apart(answer: Any, label: str) -> None:
     asked = []
