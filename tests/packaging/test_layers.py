@@ -12,9 +12,9 @@ PREFIX = f"{proxy.__name__}."
 
 
 def layers() -> list[str]:
-    """As the package says them in its last lines."""
+    """As the package says them in its last sentence."""
     assert proxy.__doc__
-    return proxy.__doc__.strip().splitlines()[-1].rstrip(".").split(", ")
+    return " ".join(proxy.__doc__.rpartition(":")[2].split()).rstrip(".").split(", ")
 
 
 def imported(tree: ast.AST) -> set[str]:

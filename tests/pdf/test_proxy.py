@@ -81,7 +81,7 @@ async def test_a_file_is_written_once_and_not_on_the_event_loop(
         threads.append(threading.current_thread())
         return of_pictures(pages)
 
-    monkeypatch.setattr("guardrail_integrations.proxy.body.files.of_pictures", noted)
+    monkeypatch.setattr("guardrail_integrations.proxy.media.files.of_pictures", noted)
     async with running(REDACTS, says(chat_answer("fine"))) as proxy:
         data = pdf([Line(SENTENCE)], [Line(SENTENCE)], [Line(SENTENCE)])
         assert (await post(proxy.url, chat(data))).status_code == 200

@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardrail import Limits
-from guardrail_integrations.proxy.body.gathering import Gathering
-from guardrail_integrations.proxy.body.json_body import BadJson, JsonBody, read_json
-from guardrail_integrations.proxy.body.pictures import ALIKE, Pictures
+from guardrail_integrations.proxy.call.gathering import Gathering
+from guardrail_integrations.proxy.formats.json_body import BadJson, JsonBody, read_json
 from guardrail_integrations.proxy.interfaces import Body
+from guardrail_integrations.proxy.media.pictures import ALIKE, Pictures
 
 PLAIN, KEYED = b";base64,", b'"data"'
 

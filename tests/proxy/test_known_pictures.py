@@ -9,8 +9,8 @@ import os
 import pytest
 
 from guardrail import ContentError, Limits
-from guardrail_integrations.proxy.body.json_body import BadJson, read_json
-from guardrail_integrations.proxy.body.pictures import ALIKE, Pictures
+from guardrail_integrations.proxy.formats.json_body import BadJson, read_json
+from guardrail_integrations.proxy.media.pictures import ALIKE, Pictures
 
 LIMITS = Limits()
 

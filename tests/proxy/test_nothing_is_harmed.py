@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
-from guardrail_integrations.proxy.body.json_body import read_json
-from guardrail_integrations.proxy.body.json_splice import locate, rewritten
-from guardrail_integrations.proxy.body.sse import SseReader, read_event
+from guardrail_integrations.proxy.formats.json_body import read_json
+from guardrail_integrations.proxy.formats.json_splice import locate, rewritten
+from guardrail_integrations.proxy.formats.sse import SseReader, read_event
 from tests.proxy import test_messages, test_responses
 from tests.proxy.raw import ask, chat, post, wire
 from tests.proxy.scripted import Peer

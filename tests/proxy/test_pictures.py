@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guardrail import ContentError, Image, Limits
 from guardrail.cache import Digester
-from guardrail_integrations.proxy.body.pictures import Pictures
+from guardrail_integrations.proxy.media.pictures import Pictures
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from guardrail.testing import fixed_detector, policy_of, rule
-from guardrail_integrations.proxy.body.sse import MAX_EVENT
+from guardrail_integrations.proxy.formats.sse import MAX_EVENT
 from guardrail_integrations.proxy.http.timeouts import Timeouts
 from guardrail_integrations.proxy.settings import Route, Settings, Target
 from tests.proxy.raw import Got, ask, chat, post, wire

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guardrail import ContentError
-from guardrail_integrations.proxy.body.extraction import Extraction
-from guardrail_integrations.proxy.body.json_body import BadJson, read_json
 from guardrail_integrations.proxy.call.capacity import unpacked
+from guardrail_integrations.proxy.formats.json_body import BadJson, read_json
 from guardrail_integrations.proxy.http.compression import Unreadable
+from guardrail_integrations.proxy.reading.extraction import Extraction
 from guardrail_integrations.proxy.verdicts.refusals import unreadable_answer
 
 if TYPE_CHECKING:
-    from guardrail_integrations.proxy.body.surface import Surface
     from guardrail_integrations.proxy.call.capacity import Capacity
     from guardrail_integrations.proxy.http.exchange import Exchange
     from guardrail_integrations.proxy.interfaces import Response
+    from guardrail_integrations.proxy.reading.surface import Surface
 
 
 async def whole_answer(exchange: Exchange, capacity: Capacity, response: Response) -> bytes:

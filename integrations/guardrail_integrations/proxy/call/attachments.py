@@ -11,11 +11,11 @@ from typing import Any
 
 from guardrail import ContentError, Image, NotRun, Policy, Text
 from guardrail.hosting import LIMITS_RULE, Action, Mode, Part, RuleResult, is_pdf, read_pdf
-from guardrail_integrations.proxy.body.data_urls import media_type
-from guardrail_integrations.proxy.body.extraction import Extraction, Unscreenable
-from guardrail_integrations.proxy.body.files import Document, File, Remote
-from guardrail_integrations.proxy.body.json_splice import Path
+from guardrail_integrations.proxy.formats.json_splice import Path
 from guardrail_integrations.proxy.interfaces import Fetcher, FetchError
+from guardrail_integrations.proxy.media.data_urls import media_type
+from guardrail_integrations.proxy.media.files import Document, File, Remote
+from guardrail_integrations.proxy.reading.extraction import Extraction, Unscreenable
 from guardrail_integrations.proxy.verdicts.proxy_rules import ADDRESSES, FILE_IDS, note_of
 from guardrail_integrations.proxy.verdicts.refusals import Refused, refused
 

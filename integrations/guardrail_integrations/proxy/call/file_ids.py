@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from guardrail_integrations.proxy.body.files import Remote
 from guardrail_integrations.proxy.call.forward import upstream_headers
 from guardrail_integrations.proxy.http.headers import without
 from guardrail_integrations.proxy.interfaces import Request
+from guardrail_integrations.proxy.media.files import Remote
 from guardrail_integrations.proxy.verdicts.proxy_rules import FILE_IDS
 from guardrail_integrations.proxy.verdicts.refusals import refused
 

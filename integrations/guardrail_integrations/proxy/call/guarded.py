@@ -24,15 +24,13 @@ from guardrail.hosting import (
     Verdict,
     begin,
 )
-from guardrail_integrations.proxy.body.extraction import Extraction, Unscreenable
-from guardrail_integrations.proxy.body.files import Remote
-from guardrail_integrations.proxy.body.json_splice import Path, with_field
 from guardrail_integrations.proxy.call.answer_body import read_answer, whole_answer
 from guardrail_integrations.proxy.call.attachments import Prepared, weighed
 from guardrail_integrations.proxy.call.file_ids import uploaded
 from guardrail_integrations.proxy.call.forward import pass_back, target_of, upstream_headers
 from guardrail_integrations.proxy.call.reply_metadata import LateReply, told_by
 from guardrail_integrations.proxy.call.streaming import Streaming
+from guardrail_integrations.proxy.formats.json_splice import Path, with_field
 from guardrail_integrations.proxy.http.headers import (
     end_to_end,
     index_of,
@@ -41,6 +39,8 @@ from guardrail_integrations.proxy.http.headers import (
     without,
 )
 from guardrail_integrations.proxy.interfaces import Buffer, Headers, Request, Response
+from guardrail_integrations.proxy.media.files import Remote
+from guardrail_integrations.proxy.reading.extraction import Extraction, Unscreenable
 from guardrail_integrations.proxy.telemetry.tracing import hand_on, parent_of
 from guardrail_integrations.proxy.verdicts.headers import verdict_headers
 from guardrail_integrations.proxy.verdicts.proxy_rules import Note, blocked, with_notes
@@ -51,9 +51,9 @@ from guardrail_integrations.proxy.verdicts.refusals import (
 )
 
 if TYPE_CHECKING:
-    from guardrail_integrations.proxy.body.surface import Surface
     from guardrail_integrations.proxy.call.request_state import RequestState
     from guardrail_integrations.proxy.interfaces import Upstream
+    from guardrail_integrations.proxy.reading.surface import Surface
     from guardrail_integrations.proxy.server.app import Proxy, Rules
     from guardrail_integrations.proxy.verdicts.refusals import Refusal
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from guardrail import Content, ContentError, Limits, Usage
 from guardrail.hosting import Reply, Role
-from guardrail_integrations.proxy.body.extraction import Extraction
-from guardrail_integrations.proxy.body.json_body import BadJson, JsonBody, read_json
-from guardrail_integrations.proxy.body.json_splice import Path
-from guardrail_integrations.proxy.body.pictures import Pictures
-from guardrail_integrations.proxy.body.surface import Surface
+from guardrail_integrations.proxy.formats.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.formats.json_splice import Path
 from guardrail_integrations.proxy.http.compression import Unreadable, decompressed
+from guardrail_integrations.proxy.media.pictures import Pictures
+from guardrail_integrations.proxy.reading.extraction import Extraction
+from guardrail_integrations.proxy.reading.surface import Surface
 
 LATER = 16 << 10  # bytes that may be kept until they are read behind the call
 

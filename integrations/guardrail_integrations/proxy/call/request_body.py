@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from guardrail_integrations.proxy.body.gathering import Gathering
-from guardrail_integrations.proxy.body.json_body import BadJson, JsonBody, read_json
-from guardrail_integrations.proxy.body.pictures import Pictures
 from guardrail_integrations.proxy.call.capacity import Capacity, unpacked
+from guardrail_integrations.proxy.call.gathering import Gathering
+from guardrail_integrations.proxy.formats.json_body import BadJson, JsonBody, read_json
 from guardrail_integrations.proxy.http.compression import Unreadable
 from guardrail_integrations.proxy.http.exchange import BodyTooLarge, Exchange
 from guardrail_integrations.proxy.interfaces import Body
+from guardrail_integrations.proxy.media.pictures import Pictures
 from guardrail_integrations.proxy.verdicts.proxy_rules import MALFORMED
 from guardrail_integrations.proxy.verdicts.refusals import refused, sentence
 

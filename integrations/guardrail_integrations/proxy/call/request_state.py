@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
     from guardrail import Context, Guard
     from guardrail.hosting import Ended
-    from guardrail_integrations.proxy.body.surface import Surface
     from guardrail_integrations.proxy.call.guarded import GuardedCall
     from guardrail_integrations.proxy.http.exchange import Exchange
+    from guardrail_integrations.proxy.reading.surface import Surface
     from guardrail_integrations.proxy.verdicts.refusals import Refusal
 
 

@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from guardrail.hosting import Content, Delta, Release, Reply, Usage
-from guardrail_integrations.proxy.body.sse import Ends, Event, SseReader, is_usage, read_event
-from guardrail_integrations.proxy.body.surface import Stream
 from guardrail_integrations.proxy.call.reply_metadata import LateReply
+from guardrail_integrations.proxy.formats.sse import Ends, Event, SseReader, is_usage, read_event
 from guardrail_integrations.proxy.http.headers import end_to_end, without
 from guardrail_integrations.proxy.interfaces import Response, UpstreamError
+from guardrail_integrations.proxy.reading.surface import Stream
 from guardrail_integrations.proxy.verdicts.refusals import Refusal
 
 if TYPE_CHECKING:

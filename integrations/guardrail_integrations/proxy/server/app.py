@@ -9,16 +9,13 @@ from functools import lru_cache, partial
 
 from guardrail import ContentError, Context, Guard
 from guardrail.hosting import LIMITS_RULE, Call, Content, Mode, Stage, Told
-from guardrail_integrations.proxy.body.extraction import Extraction
-from guardrail_integrations.proxy.body.json_body import BadJson, JsonBody
-from guardrail_integrations.proxy.body.pictures import Pictures
-from guardrail_integrations.proxy.body.surface import Surface, openai_error
 from guardrail_integrations.proxy.call.attachments import prepare
 from guardrail_integrations.proxy.call.capacity import Capacity
 from guardrail_integrations.proxy.call.forward import pass_back, streaming_request
 from guardrail_integrations.proxy.call.guarded import GuardedCall
 from guardrail_integrations.proxy.call.request_body import gathered_body, read_object, whole_body
 from guardrail_integrations.proxy.call.request_state import RequestState
+from guardrail_integrations.proxy.formats.json_body import BadJson, JsonBody
 from guardrail_integrations.proxy.http.exchange import Exchange
 from guardrail_integrations.proxy.interfaces import (
     Access,
@@ -28,6 +25,9 @@ from guardrail_integrations.proxy.interfaces import (
     Observer,
     Upstream,
 )
+from guardrail_integrations.proxy.media.pictures import Pictures
+from guardrail_integrations.proxy.reading.extraction import Extraction
+from guardrail_integrations.proxy.reading.surface import Surface, openai_error
 from guardrail_integrations.proxy.server.readiness import Readiness
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.surfaces import stored_on, surface_of

@@ -26,11 +26,11 @@ from guardrail.hosting import (
     finding_dict,
     screened_only,
 )
-from guardrail_integrations.proxy.body.extraction import Extraction
-from guardrail_integrations.proxy.body.json_body import BadJson, read_json
 from guardrail_integrations.proxy.call.attachments import prepare, weighed
 from guardrail_integrations.proxy.call.request_body import plain_body, whole_body
+from guardrail_integrations.proxy.formats.json_body import BadJson, read_json
 from guardrail_integrations.proxy.http.compression import Unreadable
+from guardrail_integrations.proxy.reading.extraction import Extraction
 from guardrail_integrations.proxy.server.openapi import (
     CheckBody,
     ModerationBody,

@@ -1,5 +1,5 @@
 """The APIs that the proxy can read: one module each, with a `surface`. A new file is a new one.
-They import body.
+They import formats and reading.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from urllib.parse import unquote
 
-from guardrail_integrations.proxy.body.surface import Surface
+from guardrail_integrations.proxy.reading.surface import Surface
 
 _END = re.compile(r"[?#]")  # of a path
 

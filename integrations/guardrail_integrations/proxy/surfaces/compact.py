@@ -3,7 +3,7 @@ answer."""
 
 from __future__ import annotations
 
-from guardrail_integrations.proxy.body.surface import Surface, openai_error
+from guardrail_integrations.proxy.reading.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces import responses
 
 surface = Surface(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from guardrail_integrations.proxy.body.extraction import Extraction
-from guardrail_integrations.proxy.body.json_splice import Path
-from guardrail_integrations.proxy.body.surface import Surface, openai_error
+from guardrail_integrations.proxy.formats.json_splice import Path
+from guardrail_integrations.proxy.reading.extraction import Extraction
+from guardrail_integrations.proxy.reading.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces.chat import CONTROL, TOKENS, ChatStream, answer
 
 

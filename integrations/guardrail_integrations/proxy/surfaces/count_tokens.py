@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardrail_integrations.proxy.body.extraction import Extraction
-from guardrail_integrations.proxy.body.surface import Surface, anthropic_error
+from guardrail_integrations.proxy.reading.extraction import Extraction
+from guardrail_integrations.proxy.reading.surface import Surface, anthropic_error
 from guardrail_integrations.proxy.surfaces import messages
 
 

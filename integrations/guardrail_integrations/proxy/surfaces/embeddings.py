@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from guardrail_integrations.proxy.body.extraction import Extraction
-from guardrail_integrations.proxy.body.json_splice import Path
-from guardrail_integrations.proxy.body.surface import Surface, openai_error
+from guardrail_integrations.proxy.formats.json_splice import Path
+from guardrail_integrations.proxy.reading.extraction import Extraction
+from guardrail_integrations.proxy.reading.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces import chat
 from guardrail_integrations.proxy.surfaces.completions import texts_or_tokens
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardrail_integrations.proxy.body.surface import Surface, openai_error
+from guardrail_integrations.proxy.reading.surface import Surface, openai_error
 from guardrail_integrations.proxy.surfaces import responses
 from guardrail_integrations.proxy.surfaces.count_tokens import answer
 

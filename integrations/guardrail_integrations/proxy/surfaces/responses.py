@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail.hosting import Delta, Role, name_of
-from guardrail_integrations.proxy.body.data_urls import data_url
-from guardrail_integrations.proxy.body.deltas import Piece, exchanged, strings, told
-from guardrail_integrations.proxy.body.extraction import Extraction, Unscreenable
-from guardrail_integrations.proxy.body.files import Remote
-from guardrail_integrations.proxy.body.json_splice import Path
-from guardrail_integrations.proxy.body.surface import Surface, openai_error, sse, usage_from
+from guardrail_integrations.proxy.formats.json_splice import Path
+from guardrail_integrations.proxy.media.data_urls import data_url
+from guardrail_integrations.proxy.media.files import Remote
+from guardrail_integrations.proxy.reading.deltas import Piece, exchanged, strings, told
+from guardrail_integrations.proxy.reading.extraction import Extraction, Unscreenable
+from guardrail_integrations.proxy.reading.surface import Surface, openai_error, sse, usage_from
 from guardrail_integrations.proxy.surfaces.chat import ROLES, file
 from guardrail_integrations.proxy.verdicts.refusals import Refusal
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from guardrail import Image, Text
 from guardrail.hosting import Part, Role, of_pictures
-from guardrail_integrations.proxy.body.json_splice import Path
+from guardrail_integrations.proxy.formats.json_splice import Path
 
 # bytes and their media type to what is written for them, and where
 Write = Callable[[bytes, str], Mapping[Path, Any]]

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from guardrail import ContentError
-from guardrail_integrations.proxy.body.data_urls import (
+from guardrail_integrations.proxy.formats.json_splice import Path
+from guardrail_integrations.proxy.interfaces import UpstreamError
+from guardrail_integrations.proxy.media.data_urls import (
     data_url,
     decoded,
     encoded,
     media_type,
     read_data_url,
 )
-from guardrail_integrations.proxy.body.extraction import Unscreenable
-from guardrail_integrations.proxy.body.json_splice import Path
-from guardrail_integrations.proxy.interfaces import UpstreamError
+from guardrail_integrations.proxy.reading.extraction import Unscreenable
 
 Piece = tuple[str, Path, str]  # what it continues, where it stands, and what it says
 

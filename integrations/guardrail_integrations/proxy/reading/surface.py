@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from guardrail.hosting import Delta, Usage
 
 if TYPE_CHECKING:
-    from guardrail_integrations.proxy.body.extraction import Extraction, Unscreenable
+    from guardrail_integrations.proxy.reading.extraction import Extraction, Unscreenable
     from guardrail_integrations.proxy.verdicts.refusals import Refusal
 
 

@@ -11,8 +11,8 @@ from blake3 import blake3
 
 from guardrail import Image, Limits
 from guardrail.hosting import Role
-from guardrail_integrations.proxy.body.data_urls import decoded
 from guardrail_integrations.proxy.interfaces import Buffer
+from guardrail_integrations.proxy.media.data_urls import decoded
 
 MOST = 10_000  # pictures that are known again
 RECENT = 32 << 20  # bytes of base64 of those that are compared

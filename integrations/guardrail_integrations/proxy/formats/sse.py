@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardrail_integrations.proxy.body.json_body import BadJson, JsonBody, read_json
-from guardrail_integrations.proxy.body.json_splice import Path
+from guardrail_integrations.proxy.formats.json_body import BadJson, JsonBody, read_json
+from guardrail_integrations.proxy.formats.json_splice import Path
 from guardrail_integrations.proxy.interfaces import UpstreamError
 
 MAX_EVENT = 16 << 20  # bytes

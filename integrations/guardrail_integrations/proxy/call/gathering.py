@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from guardrail_integrations.proxy.body.json_body import VALUE
-from guardrail_integrations.proxy.body.pictures import MARK, Pictures
+from guardrail_integrations.proxy.formats.json_body import VALUE
 from guardrail_integrations.proxy.interfaces import Body, Buffer
+from guardrail_integrations.proxy.media.pictures import MARK, Pictures
 
 _MOST_SPACE = 64  # bytes between a key's name and its value
 _QUOTE = ord('"')

@@ -9,7 +9,10 @@ from urllib.parse import unquote_to_bytes
 
 from guardrail import Content, Image, Limits, Text, Usage
 from guardrail.hosting import LONGEST_FIELD, Part, Reply, Role, name_of
-from guardrail_integrations.proxy.body.data_urls import (
+from guardrail_integrations.proxy.formats.json_body import BadJson, JsonBody
+from guardrail_integrations.proxy.formats.json_splice import Path
+from guardrail_integrations.proxy.interfaces import Buffer
+from guardrail_integrations.proxy.media.data_urls import (
     data_url,
     decoded,
     encoded,
@@ -17,11 +20,8 @@ from guardrail_integrations.proxy.body.data_urls import (
     read_prefix,
     split_data_url,
 )
-from guardrail_integrations.proxy.body.files import Document, File, Remote, Write
-from guardrail_integrations.proxy.body.json_body import BadJson, JsonBody
-from guardrail_integrations.proxy.body.json_splice import Path
-from guardrail_integrations.proxy.body.pictures import Pictures
-from guardrail_integrations.proxy.interfaces import Buffer
+from guardrail_integrations.proxy.media.files import Document, File, Remote, Write
+from guardrail_integrations.proxy.media.pictures import Pictures
 from guardrail_integrations.proxy.verdicts.refusals import refused
 
 MAX_DEPTH = 100

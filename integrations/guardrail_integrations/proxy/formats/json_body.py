@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import jiter
 
-from guardrail_integrations.proxy.body.json_splice import Path, dumps, locate, rewritten
+from guardrail_integrations.proxy.formats.json_splice import Path, dumps, locate, rewritten
 from guardrail_integrations.proxy.interfaces import Body, Buffer
 
 LONG = 2_048  # bytes from which a payload is taken out

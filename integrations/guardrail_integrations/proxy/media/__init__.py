@@ -1,0 +1,1 @@
+"""Pictures and files in bodies: data URLs, pictures known again, PDFs. Imports formats."""
