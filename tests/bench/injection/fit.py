@@ -114,4 +114,5 @@ def fit(bag: Bags, chosen: NDArray[np.bool_], seed: int = 0) -> Linear:
     both = np.stack([table[:, 0] + table[:, 1], table[:, 0] + table[:, 2]])
     scale = np.percentile(np.abs(both), 99.99, axis=1) / 127
     packed = np.clip(np.round(both / scale[:, None]), -127, 127).astype(np.int8)
-    return Linear(packed, (float(scale[0]), float(scale[1])), (float(bias[0]), float(bias[1])))
+    typed, other = bias.tolist()
+    return Linear(packed, (float(scale[0]), float(scale[1])), (typed, other))
