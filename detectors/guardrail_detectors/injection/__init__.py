@@ -56,11 +56,11 @@ def injection(*, decode: bool = True, depth: int = 3, encoder: bool = True) -> D
 
     spec = Spec(
         name="injection",
-        version="9",
+        version="10",
         labels=("injection",),
         floor=FLOOR,
         threshold=0.5,
-        model="patterns 3, linear 7" + (", encoders 7" if encoder else ""),
+        model="patterns 3, linear 8" + (", encoders 8" if encoder else ""),
     )
     return Detector(spec, run, lambda: _scan(followed, encoder).load(), quick)
 
