@@ -62,7 +62,7 @@ def hidden(
         texts = as_text(image, unseen, "hidden")
         return texts + as_text(image, everything, "faint") if new else texts
 
-    spec = Spec(name="hidden", version="2", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="hidden", version="3", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)
 
 

@@ -83,9 +83,9 @@ class Reader:
         engine, pixels, places = self.load(), bgr(picture), seen.places()
         apart = stand_apart(seen.lines)
         if places is not None and not apart:
-            traces = chain(seen.fine, found_in(pixels, places, engine, self.max_side))
-            if not is_written(pixels, traces, engine):
-                return []
+            found = list(found_in(pixels, places, engine, self.max_side))
+            if not is_written(pixels, chain(seen.fine, found), engine):
+                return [Line("", box_of(quad, picture.size), 0.0) for quad in found]
         lines = list(read_picture(picture, engine, self.max_side))
         if self.max_side < max(picture.size):
             known = [line.box for line in self.sure(lines)]
