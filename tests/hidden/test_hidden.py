@@ -166,6 +166,19 @@ def test_hidden_lines_are_also_given_in_their_place_on_the_page() -> None:
     assert [line.split()[0] for line in whole] == ["Minutes", "print", "Seeds"]
 
 
+def test_faint_small_print_at_the_foot_of_a_page_is_read() -> None:
+    words = [
+        "Bicycles for two minutes or ten",
+        "Stations at the zoo and the port",
+        "Helmets cost 2",
+    ]
+    lines = [Drawn(40, 60 + 50 * row, text, 22) for row, text in enumerate(words)]
+    foot = Drawn(40, 690, ATTACK, 13, 238)
+    found = read("hidden", png(page((1080, 760), [*lines, foot])))
+    assert recall(ATTACK, found["image:hidden"]) >= 0.9
+    assert read("hidden", png(page((1080, 760), lines))) == {}
+
+
 def test_turned_lines_are_in_the_order_in_which_they_are_read() -> None:
     lines = [Drawn(20, 20, "first line of three", 26), Drawn(20, 70, "second line of three", 26)]
     upright = page((400, 130), [*lines, Drawn(20, 120, "third line of three", 26)]).crop(
