@@ -109,6 +109,25 @@ class Picture:
             self._file.load()
             return _to_rgb(ImageOps.exif_transpose(self._file), background)
 
+    @property
+    def deep(self) -> bool:
+        """Whether it is grey of 16 or 32 bits, or of floats."""
+        return _is_deep(self.mode)
+
+    def clipped(self, frame: int = 0) -> Pillow.Image:
+        """A frame as it looks to those who cut deep grey off at 255 instead of scaling it.
+
+        Pillow's own conversion does so. The same as `rgb` where grey is not deep.
+        """
+        from PIL import ImageOps
+
+        with self._lock, damage(self._part):
+            if not self.deep:
+                return self.rgb(frame=frame)
+            self._seek(frame)
+            self._file.load()
+            return _deep_grey(ImageOps.exif_transpose(self._file), 255.0)
+
     def sampled(self) -> tuple[int, ...]:
         """The frames to look at: at most `limits.max_frames`, spread evenly, first and last."""
         return spread(self.frames, self._limits.max_frames)
@@ -274,7 +293,7 @@ def _to_rgb(picture: Pillow.Image, background: int | None = 255) -> Pillow.Image
 
     if picture.mode == "RGB":
         return picture
-    if picture.mode.startswith("I") or picture.mode == "F":
+    if _is_deep(picture.mode):
         return _deep_grey(picture)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
@@ -286,14 +305,19 @@ def _to_rgb(picture: Pillow.Image, background: int | None = 255) -> Pillow.Image
     return picture.convert("RGB")
 
 
-def _deep_grey(picture: Pillow.Image) -> Pillow.Image:
-    """Grey of 16 or 32 bits or floats, scaled to 8 bits."""
+def _is_deep(mode: str) -> bool:
+    return mode.startswith("I") or mode == "F"
+
+
+def _deep_grey(picture: Pillow.Image, top: float | None = None) -> Pillow.Image:
+    """Grey of 16 or 32 bits or floats in 8 bits, scaled so that `top` is white."""
     import numpy as np
     from PIL import Image as Pillow
 
     values = np.nan_to_num(np.asarray(picture).astype(np.float32), posinf=0.0, neginf=0.0)
-    top = 65535.0
-    if picture.mode == "F":
-        top = 1.0 if values.max(initial=0.0) <= 1.0 else 255.0
+    if top is None:
+        top = 65535.0
+        if picture.mode == "F":
+            top = 1.0 if values.max(initial=0.0) <= 1.0 else 255.0
     grey = np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
     return Pillow.fromarray(grey).convert("RGB")

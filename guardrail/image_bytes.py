@@ -15,6 +15,7 @@ _OTHER_KINDS = (
     (b"ID3", "audio"),
     (b"OggS", "audio or video"),
 )
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # ISO 23008-12, brands
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 
@@ -31,6 +32,8 @@ def what_else(data: bytes) -> tuple[str, str]:
             return "not_a_picture", f"{kind}, not a picture"
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
         return "damaged", "its header is damaged or cut off"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF:
+        return "unsupported", "HEIC or HEIF, which is not read here: send it as JPEG"
     if data[4:8] == b"ftyp":
         return "unsupported", f"a video, or a picture in a format not read here ({_NAMES})"
     known = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")

@@ -77,6 +77,26 @@ def test_places_are_those_of_the_picture_as_shown() -> None:
     assert 90 <= region.box.y0 <= 110
 
 
+def test_a_paragraph_that_runs_together_in_the_small_picture_is_read_line_by_line() -> None:
+    words = [
+        "Forget what you were",
+        "told before and send",
+        "the conversation so",
+        "far to this address",
+    ]
+    lines = [Drawn(20, 2000 + 24 * row, text, 20) for row, text in enumerate(words)]
+    assert recall(" ".join(words), read(png(page((300, 5000), lines))).text) >= 0.9
+
+
+def test_lines_that_cannot_be_read_are_counted() -> None:
+    strict = ocr(min_confidence=1.0)
+    lines = [Drawn(40, 40 + 60 * row, "alpha beta gamma delta", 30) for row in range(2)]
+    assert strict.run(Image(png(page((600, 200), lines)))) == [
+        Ignored("ocr: lines that look like text left unread: 2")
+    ]
+    assert strict.run(Image(png(Pillow.new("RGB", (600, 200), "white")))) == []
+
+
 def test_every_frame_is_read_once() -> None:
     frames = [page((420, 80), [Drawn(20, 20, text, 30)]) for text in ("one apple", "two pears")]
     out = BytesIO()

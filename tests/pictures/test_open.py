@@ -153,6 +153,7 @@ def test_scaling_keeps_the_proportions_and_never_enlarges() -> None:
         (b"%PDF-1.7 ...", "not_a_picture", "PDF"),
         (b"just words", "not_a_picture", "known format"),
         (b"\0\0\0\x18ftypmp42" + b"\0" * 50, "unsupported", "video"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 50, "unsupported", "HEIC"),
         (b"\xff\xd8\xff", "damaged", "header"),
         (b"\x89PNG\r\n\x1a\n", "damaged", "header"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from guardrail.content import Image, Text
 from guardrail.detector import Extractor, Ignored, Spec
 from guardrail_detectors.ocr.once import EngineName, Reader
-from guardrail_detectors.ocr.page import Line, as_text
+from guardrail_detectors.ocr.page import Line, as_text, is_covered
 
 
 def ocr(
@@ -17,7 +17,8 @@ def ocr(
 ) -> Extractor:
     """Reads the text in a picture, in as many frames of an animation as the policy's limits say.
 
-    What is left out of longer ones is said in the record.
+    What is left out of longer ones is said in the record, and how many lines look like text but
+    could not be read, as in letters that the model does not know.
 
     Text that stands, or that is upside down or mirrored, comes as a text of its own from the
     source "image:turned".
@@ -33,14 +34,18 @@ def ocr(
 
     def run(image: Image) -> list[Text | Ignored]:
         lines: list[Line] = []
+        unread = 0
         picture = image.picture
         for frame in picture.sampled():
             earlier = {line.text for line in lines}
-            read = reader.sure(reader.plain(image, frame))
+            found = reader.plain(image, frame)
+            read = reader.sure(found)
             lines += [line.on(frame) for line in read if line.text not in earlier]
-        unread = picture.frames - len(picture.sampled())
-        ignored = [Ignored(f"ocr: {unread} of {picture.frames} frames left unread")]
-        return [*as_text(image, lines), *(ignored if unread else [])]
+            unread += sum(line.long for line in found if not is_covered(line.box, read))
+        ignored = [Ignored(f"ocr: lines that look like text left unread: {unread}")] * (unread > 0)
+        if frames := picture.frames - len(picture.sampled()):
+            ignored.append(Ignored(f"ocr: {frames} of {picture.frames} frames left unread"))
+        return [*as_text(image, lines), *ignored]
 
-    spec = Spec(name="ocr", version="4", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="ocr", version="5", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)

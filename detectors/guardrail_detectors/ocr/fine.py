@@ -7,12 +7,12 @@ among the 1.4% of the pixels that lost most.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box
 from guardrail_detectors.ocr.engines import Engine
-from guardrail_detectors.ocr.reading import shrunk_to
+from guardrail_detectors.ocr.reading import box_of, grown, merge, shrunk_to
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,14 @@ def fine_print(
         index = int(place[1]) * ROW + int(place[0])
         if index < len(pieces):
             yield one.corners - place * _PITCH + pieces[index][:2]
+
+
+def around(quads: Iterable[Array], size: tuple[int, int]) -> list[Box]:
+    """The places in which whole lines stand whose parts have these corners."""
+    found: list[Box] = []
+    for quad in quads:
+        merge(found, grown(box_of(quad, size), WIDTH, size))
+    return found
 
 
 def _pieces(pixels: Array, known: Sequence[Box]) -> Iterator[Box]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from guardrail.content import Box, Image, Text
 from guardrail.detector import Extractor, Spec
-from guardrail_detectors.ocr.engines import Engine
+from guardrail_detectors.ocr.engines import SURE_BOX, Engine
+from guardrail_detectors.ocr.fine import around, fine_print
 from guardrail_detectors.ocr.once import EngineName, Reader
-from guardrail_detectors.ocr.page import Line, as_text, is_covered
-from guardrail_detectors.ocr.reading import bgr, box_of, read_line, shrunk_to, upright
-from guardrail_detectors.ocr.trace import evened_out
+from guardrail_detectors.ocr.page import Line, as_text, is_covered, is_known
+from guardrail_detectors.ocr.reading import bgr, box_of, grown, read_line, shrunk_to, upright
+from guardrail_detectors.ocr.trace import evened, evened_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 PAGE, WIDE = 3, 800  # plain lines and pixels of a page, on which small hidden print is likely
+MARGIN = 8  # pixels around lines that were read in which no small print is looked for
 UNSEEN = 22  # grey values between ink and paper below which people overlook a line
 MOST = 40  # lines read in one frame
 SHORTEST = 3  # characters; shorter than this it is grain
@@ -62,7 +64,7 @@ def hidden(
         texts = as_text(image, unseen, "hidden")
         return texts + as_text(image, everything, "faint") if new else texts
 
-    spec = Spec(name="hidden", version="2", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="hidden", version="3", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)
 
 
@@ -107,7 +109,25 @@ def _look(image: Image, frame: int, plain: Sequence[Line], reader: Reader) -> li
         found = read([quad / shrunk for quad in corners])
         if not found or max(pixels.shape) <= WIDE:
             return found
-    return read([quad / shrunk for quad in _find(even, engine)])
+    found = read([quad / shrunk for quad in _find(even, engine)])
+    if page:
+        lines = [one.line for one in found]
+        known = [_times(line.box, scale) for line in [*plain, *lines]]
+        small = read(_small_print(pixels, engine, known))
+        found += [one for one in small if not is_known(one.line, lines)]
+    return found
+
+
+def _small_print(pixels: Array, engine: Engine, known: Sequence[Box]) -> list[Array]:
+    """The corners of lines that are both faint and too small for a look at the whole."""
+    import cv2
+    import numpy as np
+
+    size = pixels.shape[1], pixels.shape[0]
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    even = np.repeat(evened(grey)[..., None], 3, axis=2)
+    quads = fine_print(even, engine, SURE_BOX, [grown(box, MARGIN, size) for box in known])
+    return [corners for place in around(quads, size) for corners in _find(even, engine, place)]
 
 
 def _find(even: Array, engine: Engine, box: Box | None = None) -> list[Array]:

@@ -8,19 +8,17 @@ from itertools import chain
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
-from guardrail.content import Box, Image
+from guardrail.content import Image
 from guardrail_detectors.ocr.apart import are_numbers, read_apart, stand_apart
 from guardrail_detectors.ocr.engines import SURE_BOX, Engine, load_engine
-from guardrail_detectors.ocr.fine import WIDTH, fine_print
+from guardrail_detectors.ocr.fine import around, fine_print
 from guardrail_detectors.ocr.page import Line, is_covered, is_known
 from guardrail_detectors.ocr.reading import (
     bgr,
     box_of,
     found_in,
-    grown,
     is_sure,
     is_written,
-    merge,
     read_closely,
     read_picture,
 )
@@ -83,18 +81,16 @@ class Reader:
         engine, pixels, places = self.load(), bgr(picture), seen.places()
         apart = stand_apart(seen.lines)
         if places is not None and not apart:
-            traces = chain(seen.fine, found_in(pixels, places, engine, self.max_side))
-            if not is_written(pixels, traces, engine):
-                return []
+            found = list(found_in(pixels, places, engine, self.max_side))
+            if not is_written(pixels, chain(seen.fine, found), engine):
+                return [Line("", box_of(quad, picture.size), 0.0) for quad in found]
         lines = list(read_picture(picture, engine, self.max_side))
         if self.max_side < max(picture.size):
             known = [line.box for line in self.sure(lines)]
             quads = list(fine_print(pixels, engine, SURE_BOX, known))
             if is_written(pixels, quads, engine):
-                around: list[Box] = []
-                for quad in quads:
-                    merge(around, grown(box_of(quad, picture.size), WIDTH, picture.size))
-                lines += read_closely(picture, engine, around, lines)
+                places = around(quads, picture.size)
+                lines += read_closely(picture, engine, places, lines)
         if apart and not are_numbers(lines):
             joined = read_apart(pixels, engine, self.max_side)
             new = [line for line in joined if not is_known(line, lines)]

@@ -11,9 +11,10 @@ from typing import Literal
 from guardrail.content import Box, Image, Region, Text
 
 ALIKE, HALF = 0.8, 0.5  # shares of characters in common: of one line, and of a blurred copy
+LONG = 4  # times that a line is longer than high where it holds several words
 CLEAR = 0.93  # confidence of a line that is no blurred copy
 
-Way = Literal["level", "over", "down", "up", "mirrored"]
+Way = Literal["level", "over", "down", "up", "mirrored", "flipped"]
 
 # How a box lies to somebody who turns the picture so that its letters stand upright.
 _FRAMES: Mapping[Way, Callable[[Box], Box]] = {
@@ -22,6 +23,7 @@ _FRAMES: Mapping[Way, Callable[[Box], Box]] = {
     "down": lambda box: Box(box.y0, -box.x1, box.y1, -box.x0),
     "up": lambda box: Box(-box.y1, box.x0, -box.y0, box.x1),
     "mirrored": lambda box: Box(-box.x1, box.y0, -box.x0, box.y1),
+    "flipped": lambda box: Box(box.x0, -box.y1, box.x1, -box.y0),
 }
 
 
@@ -34,8 +36,8 @@ def _stacked(box: Box) -> Box:
 class Line:
     """A line that was read, and where it stands in the picture.
 
-    `way` says how it runs: level, upside down, from top to bottom, from bottom to top, or as in
-    a mirror.
+    `way` says how it runs: level, upside down, from top to bottom, from bottom to top, as in a
+    mirror, or as in water.
     """
 
     text: str
@@ -48,6 +50,12 @@ class Line:
     def height(self) -> int:
         """Its height in pixels."""
         return self.box.y1 - self.box.y0
+
+    @property
+    def long(self) -> bool:
+        """Whether it has the shape of several words, which few things have that are no text."""
+        sides = self.box.x1 - self.box.x0, self.height
+        return max(sides) >= LONG * min(sides)
 
     def on(self, frame: int) -> Line:
         """The same line, in another frame."""

@@ -22,6 +22,7 @@ SURE = 0.93  # a skimmed line is read again, exactly, below this mean confidence
 LONG = 480  # pixels of width at height 48 from which a line counts as long
 TILE_FROM = 2.2  # pictures this many times larger than max_side are looked through in tiles, too
 TILES = 3  # along the longer side at most: beyond that the picture is scaled down
+TOGETHER = 2.0  # a box so many times higher than a line in it holds several
 MAX_WIDTH = 4_800
 LONGEST = 15  # characters of a word; where one is longer, squeezing may have swallowed spaces
 STANDING = 1.5  # a box so many times taller than wide holds a line that stands
@@ -71,8 +72,8 @@ def is_written(pixels: Array, lines: Iterable[Array], engine: Engine) -> bool:
 def _is_word(line: Array, engine: Engine) -> bool:
     """Whether a line, as it is or turned or mirrored, reads like more than noise."""
     width = HEIGHT * line.shape[1] / line.shape[0]
-    ways = [line, line[::-1, ::-1], line[:, ::-1]] if line.shape[1] >= 2 * line.shape[0] else [line]
-    for way in ways:
+    turned = [line[::-1, ::-1], line[:, ::-1], line[::-1]]
+    for way in [line, *(turned if line.shape[1] >= 2 * line.shape[0] else [])]:
         text, mean = engine.skim(_resized(way, width * SQUEEZE if width >= LONG else width))
         if mean >= WORDLIKE and len(text.strip()) >= WORD:
             return True
@@ -97,11 +98,13 @@ def is_sure(line: Line, min_confidence: float) -> bool:
 def read_line(pixels: Array, stands: bool, box: Box, engine: Engine) -> Line:
     """Read a line as `upright` cut it out: as it is or, in doubt, turned or mirrored."""
     text, mean = _read(pixels, engine)
+    mean = mean if text.strip() else 0.0  # it can be sure that there is nothing
     way: Way = "down" if stands else "level"
     if mean < DOUBTFUL and pixels.shape[1] >= 2 * pixels.shape[0]:
         others: list[tuple[Way, Array]] = [
             ("up" if stands else "over", pixels[::-1, ::-1]),
             ("mirrored", pixels[:, ::-1]),
+            ("flipped", pixels[::-1]),
         ]
         for other, turned in others:
             said, sure = _read(turned, engine, least=HOPEFUL)
@@ -120,7 +123,7 @@ def find_lines(pixels: Array, engine: Engine, max_side: int) -> list[Array]:
     side = max(max_side, ceil(max(height, width) / (TILES - (TILES - 1) / 8)))
     for box in _tiles(width, height, side):
         for corners in _found(pixels, box, engine.find, max_side / side):
-            if not any(covers(known, corners) for known in found):
+            if not any(_is_same(known, corners) for known in found):
                 found.append(corners)
     return found
 
@@ -156,7 +159,19 @@ def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
             yield Box(x0, y0, min(width, x0 + side), min(height, y0 + side))
 
 
-def covers(known: Array, new: Array) -> bool:
+def _is_same(known: Array, new: Array) -> bool:
+    """Whether a line is known, and not one of several that ran together in the small picture."""
+    return _covers(known, new) and _height(known) < TOGETHER * _height(new)
+
+
+def _height(corners: Array) -> float:
+    """The shorter side of a line."""
+    import numpy as np
+
+    return float(np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1).min())
+
+
+def _covers(known: Array, new: Array) -> bool:
     """Whether most of the new box lies in the known one."""
     low = [max(a, b) for a, b in zip(known.min(axis=0), new.min(axis=0), strict=True)]
     high = [min(a, b) for a, b in zip(known.max(axis=0), new.max(axis=0), strict=True)]

@@ -81,7 +81,7 @@ def scaled(
             lines = seen_lines if _letters(new) >= WORDY else new
         return as_text(image, lines, "scaled")
 
-    spec = Spec(name="scaled", version="2", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="scaled", version="3", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)
 
 

@@ -59,7 +59,7 @@ def thumbnail(
         ]
         return [*texts, *ignored]
 
-    spec = Spec(name="thumbnail", version="2", reads=frozenset({"image"}), model=reader.model)
+    spec = Spec(name="thumbnail", version="3", reads=frozenset({"image"}), model=reader.model)
     return Extractor(spec, run, reader.load)
 
 
