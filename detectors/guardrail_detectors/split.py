@@ -21,8 +21,9 @@ def split_injection() -> Detector:
 
     Joined are: what stands in the pictures, from one to the next; what the user typed, from turn
     to turn; and all of it in the order in which the model gets it. Pictures joined to each other
-    are judged as pictures are, anything with typed text as typed text. A finding is placed in the
-    part that holds most of it. Of long parts, the first and last 300 characters are looked at.
+    are judged as pictures are, typed texts as typed; all of it as both, and the lower score counts,
+    since a picture may well show what nobody should type. A finding is placed in the part that
+    holds most of it. Of long parts, the first and last 300 characters are looked at.
     A rule with `when: [input.image]` joins typed text, too, but only in calls with pictures.
     """
     alone = injection()
@@ -30,22 +31,27 @@ def split_injection() -> Detector:
     def run(view: View) -> list[Finding]:
         best: dict[str, Finding] = {}
         for joined in _joined(view):
-            found = alone.run(View(view.stage, (joined.text,)))
-            crossing = [f for f in found if joined.crosses(f)]
-            if not crossing:
+            readings = [
+                [f for f in alone.run(View(view.stage, (text,))) if joined.crosses(f)]
+                for text in joined.texts
+            ]
+            if not all(readings):
                 continue
+            crossing = readings[0]
+            most = min(max(finding.score for finding in found) for found in readings)
             apart = max((f.score for f in alone.run(View(view.stage, joined.parts))), default=0.0)
             for finding in crossing:
-                if finding.score >= apart + MARGIN:
+                score = min(finding.score, most)
+                if score >= apart + MARGIN:
                     where = joined.place(finding)
-                    made = Finding("split_injection", "injection", finding.score, where)
+                    made = Finding("split_injection", "injection", score, where)
                     if where.part not in best or best[where.part].score < made.score:
                         best[where.part] = made
         return list(best.values())
 
     spec = Spec(
         name="split_injection",
-        version=f"1 {alone.spec.version}",
+        version=f"2 {alone.spec.version}",
         labels=("injection",),
         scope="call",
         floor=alone.spec.floor,
@@ -57,9 +63,10 @@ def split_injection() -> Detector:
 
 @dataclass(frozen=True)
 class _Joined:
-    """Several parts as one text. `starts` says where each begins in it."""
+    """Several parts as one text, in each source that it is judged in. `starts` says where each
+    begins in it."""
 
-    text: Text
+    texts: tuple[Text, ...]
     parts: tuple[Text, ...]
     starts: tuple[int, ...]
 
@@ -75,7 +82,7 @@ class _Joined:
         return Span(part.name, 0, len(part.text))
 
     def _shares(self, where: Span) -> dict[int, int]:
-        ends = (*self.starts[1:], len(self.text.text))
+        ends = (*self.starts[1:], len(self.texts[0].text))
         shares = {
             index: min(where.end, end) - max(where.start, start)
             for index, (start, end) in enumerate(zip(self.starts, ends, strict=True))
@@ -89,11 +96,11 @@ def _joined(view: View) -> Iterator[_Joined]:
     typed = [text for text in texts if text.origin is None and text.role == "user"]
     everything = [text for text in texts if text.role in ("user", "tool")]
     seen: set[tuple[str, ...]] = set()
-    for parts, source in ((pictures, "image:ocr"), (typed, "typed"), (everything, "typed")):
+    for parts in (pictures, typed, everything):
         names = tuple(part.name for part in parts)
         if len(parts) > 1 and names not in seen:
             seen.add(names)
-            yield _join(parts, source)
+            yield _join(parts)
 
 
 def _in_order(view: View) -> Sequence[Text]:
@@ -105,7 +112,7 @@ def _in_order(view: View) -> Sequence[Text]:
     return sorted(kept, key=lambda text: order.get(text.origin or text.name, len(order)))
 
 
-def _join(parts: Sequence[Text], source: str) -> _Joined:
+def _join(parts: Sequence[Text]) -> _Joined:
     pieces: list[str] = []
     starts: list[int] = []
     length = 0
@@ -120,5 +127,6 @@ def _join(parts: Sequence[Text], source: str) -> _Joined:
         starts.append(length)
         pieces.append(text)
         length += len(text) + 1
-    joined = Text(" ".join(pieces), "*", source=source)
+    sources = {"typed" if part.origin is None else "image:ocr" for part in parts}
+    joined = tuple(Text(" ".join(pieces), "*", source=source) for source in sorted(sources))
     return _Joined(joined, tuple(parts[: len(pieces)]), tuple(starts))
