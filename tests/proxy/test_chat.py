@@ -129,6 +129,12 @@ async def test_token_counts_of_a_stream_are_asked_for_and_taken_out_again(when: 
         assert proxy.records.last.usage.output_tokens == 12
 
 
+async def test_a_choice_with_an_odd_number_is_checked_as_any_other() -> None:
+    sent = [event.replace(b'"index": 0', b'"index": [0]') for event in chat_chunks("quiet")]
+    async with running(BLOCKS, says(sent)) as proxy:
+        assert (await ask(proxy.url, post(chat(stream=True)))).body == b"".join(sent)
+
+
 async def test_an_event_that_nothing_ends_is_checked_all_the_same() -> None:
     chunks = [*chat_chunks("a")[:2], chat_chunks("forbidden")[1].rstrip()]
     async with running(BLOCKS, says(chunks)) as proxy:

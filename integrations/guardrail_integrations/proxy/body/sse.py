@@ -18,6 +18,7 @@ LAST = 4  # events
 _NO_MARKER = b"\0"  # cannot stand in JSON: events are read with all that they say
 
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
 _LINE = re.compile(rb"\r\n|\n|\r")
 _MARKS = (b"", b"[DONE]")
@@ -105,6 +106,11 @@ class Ends:
     def marked(self) -> bool:
         """Whether the mark of the end has come, behind which there is nothing to wait for."""
         return bool(self._last) and self._last[-1].rstrip().endswith(b"[DONE]")
+
+    def close(self) -> bytes:
+        """What ends an event that broke off."""
+        end = b"".join(self._last)[-4:]
+        return b"" if not end or end.endswith(_ENDS) else b"\n\n"
 
     def take(self) -> list[bytes]:
         """The first event and the last ones, once."""

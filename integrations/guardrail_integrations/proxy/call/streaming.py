@@ -153,7 +153,7 @@ class Streaming:
         if not self._exchange.begun and refusal.status != 400:
             return False
         write = self._stream.refused if refusal.status == 400 else self._stream.failed
-        self.write(b"".join(write(refusal)))
+        self.write(self._ends.close() + b"".join(write(refusal)))
         self._exchange.finish()
         return True
 

@@ -29,6 +29,10 @@ _ABOUT = frozenset(
     prompt_token_ids prompt_filter_results timings metadata request_id x_groq
     kv_transfer_params""".split()
 )
+# Fields of a choice that spell its text: by log probabilities, and in vLLM by numbers of tokens.
+_SPELLED = ("logprobs", "token_ids")
+# The same beside the text of llama.cpp's own form.
+_SPELLED_BARE = ("tokens", "completion_probabilities")
 _TEXT_BLOCKS = ("text", "refusal", "input_text", "output_text", "thinking")  # vLLM takes them all
 ROLES: Mapping[Any, Role] = {
     "system": "system",
@@ -139,6 +143,8 @@ def answer(root: Any, found: Extraction) -> None:
     for key, value in root.items():
         if key == "choices" and isinstance(value, list):
             _choices(value, found)
+        elif key in _SPELLED_BARE and "content" in root:
+            found.shadows.append((("content",), (key,)))
         elif key not in _ABOUT and isinstance(value, (str, dict, list)):
             found.rest(value, (key,), "assistant", "model")
 
@@ -151,12 +157,11 @@ def _choices(choices: list[Any], found: Extraction) -> None:
         path: Path = ("choices", place)
         if found.finish_reason is None and isinstance(choice.get("finish_reason"), str):
             found.finish_reason = choice["finish_reason"]
-        if choice.get("logprobs"):
-            found.shadows.append((path, (*path, "logprobs")))
+        found.shadows += [(path, (*path, key)) for key in _SPELLED if choice.get(key)]
         for key, value in choice.items():
             if key == "message" and isinstance(value, dict):
                 _answered(value, (*path, key), found)
-            elif key not in ("finish_reason", "index", "logprobs", "stop_reason", "token_ids"):
+            elif key not in ("finish_reason", "index", "stop_reason", *_SPELLED):
                 found.rest(value, (*path, key), "assistant", "model")
 
 
@@ -222,16 +227,21 @@ class ChatStream:
         choices = data.get("choices") if isinstance(data, dict) else None
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("finish_reason"):
-                self._finished.add(choice.get("index", 0))
+                index = choice.get("index", 0)
+                if isinstance(index, int):
+                    self._finished.add(index)
 
     def rewrite(self, data: Any, new: Mapping[str, str | bytes]) -> Mapping[Path, Any]:
-        """See surface.Stream. Log probabilities would spell out what was taken away."""
+        """See surface.Stream. Log probabilities, and numbers of tokens, would spell out what was
+        taken away."""
         changes: dict[Path, Any] = {}
         for path, said in exchanged(_pieces(data), new):
             changes[path] = said
-            choice: Path = path[:2]
-            if len(choice) > 1 and data["choices"][choice[1]].get("logprobs"):
-                changes[(*choice, "logprobs")] = None
+            holder: Path = path[:2] if len(path) > 1 else ()
+            spelled = data["choices"][holder[1]] if holder else data
+            for key in _SPELLED if holder else _SPELLED_BARE:
+                if spelled.get(key):
+                    changes[(*holder, key)] = None
         return changes
 
     def refused(self, refusal: Refusal) -> Iterator[bytes]:

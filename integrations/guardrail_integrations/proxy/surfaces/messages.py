@@ -53,7 +53,7 @@ def _message(message: Any, path: Path, found: Extraction) -> None:
 
 def _block(block: Any, path: Path, found: Extraction, role: Role, source: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
-    if kind == "text" or kind == "thinking":
+    if kind in ("text", "thinking", "compaction"):
         found.others(block, _LABELS, path, role, source)
     elif kind == "image":
         _picture(block.get("source"), (*path, "source"), found, role, source)
@@ -65,7 +65,7 @@ def _block(block: Any, path: Path, found: Extraction, role: Role, source: str) -
         return
     elif kind == "container_upload":
         found.skip("file", path)
-    elif isinstance(kind, str) and kind.endswith(("tool_result", "search_result")):
+    elif isinstance(kind, str) and kind.endswith(("tool_result", "search_result", "fetch_result")):
         found.content(block.get("content"), (*path, "content"), "tool", "tool", _block)
         found.others(block, _LABELS | {"content", "is_error"}, path, "tool", "tool")
     elif isinstance(kind, str) and kind.endswith("tool_use"):
