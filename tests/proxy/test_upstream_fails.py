@@ -152,7 +152,10 @@ async def test_an_error_is_no_part_of_an_event_that_broke_off() -> None:
             got = await ask(proxy.url, post(chat(stream=True)))
             *_, broken, error, rest = got.body.split(b"\n\n")
             assert (broken, rest) == (begun.rstrip(), b"")
-            assert json.loads(error.lstrip().removeprefix(b"data: "))["error"]["code"] == "upstream_closed"
+            assert (
+                json.loads(error.lstrip().removeprefix(b"data: "))["error"]["code"]
+                == "upstream_closed"
+            )
 
 
 async def test_an_endless_line_that_no_rule_reads_ends_in_an_error_too() -> None:

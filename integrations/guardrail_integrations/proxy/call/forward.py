@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from guardrail_integrations.proxy.http.exchange import Exchange
 from guardrail_integrations.proxy.http.headers import connection_only, end_to_end
@@ -78,21 +78,35 @@ def redirected(headers: Headers, target: Target) -> Headers:
     return led
 
 
-async def pass_back(exchange: Exchange, response: Response, target: Target, extra: Headers) -> None:
+async def pass_back(
+    exchange: Exchange,
+    response: Response,
+    target: Target,
+    extra: Headers,
+    see: Callable[[bytes], None] | None = None,
+) -> None:
     """The answer to the client as it comes, read no faster than the client takes it, and then
-    closed."""
+    closed. `see` is shown each piece of its body."""
+
+    def give(piece: bytes) -> bool:
+        if see is not None:
+            see(piece)
+        return exchange.give(piece)
+
     try:
         headers = end_to_end(response.headers) + extra
         if 300 <= response.status < 400:
             headers = redirected(headers, target)
         whole = response.whole()
         piece = await response.read() if whole is None else whole
+        if see is not None:
+            see(piece)
         if response.ended and len(piece) < 262_144:
             exchange.answer(response.status, headers, piece, reason=response.reason)
             return
         exchange.start(response.status, headers, piece, reason=response.reason)
         await exchange.drain()
-        await response.pour(exchange.give, exchange.drain)
+        await response.pour(give, exchange.drain)
         exchange.finish()
     finally:
         response.close()

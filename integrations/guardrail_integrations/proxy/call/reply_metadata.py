@@ -62,6 +62,35 @@ class LateReply(Reply):
         return self._told.response_id
 
 
+class Passing:
+    """An answer whose length was not told and that no rule reads: it is passed on as it comes, and
+    what it tells is read behind it, where it was of at most `most` bytes."""
+
+    def __init__(self, most: int, encoding: bytes, surface: Surface, limit: int) -> None:
+        self._most, self._about = most, (encoding, surface, limit)
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.reply = LateReply.of(self._read, 0)
+
+    def see(self, piece: bytes) -> None:
+        """A piece of it has come."""
+        self._size += len(piece)
+        if self._size <= self._most:
+            self._pieces.append(piece)
+        else:
+            self._pieces.clear()
+
+    def end(self) -> None:
+        """All of it has come. What is too long to be kept is read now."""
+        if self._size > LATER:
+            _ = self.reply.usage
+
+    def _read(self) -> Reply:
+        raw = b"".join(self._pieces)
+        self._pieces.clear()
+        return told_by(raw, *self._about)
+
+
 def told_by(raw: bytes, encoding: bytes, surface: Surface, limit: int) -> Reply:
     """What the JSON of an answer tells, which is of at most `limit` bytes once the encoding is
     taken off; nothing where it cannot be read."""
