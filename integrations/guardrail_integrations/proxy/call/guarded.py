@@ -62,13 +62,12 @@ _USAGE = {"include_usage": True}
 _UNREAD = Reply()
 NOTHING_PREPARED = Prepared()
 
+SMALL = 256 << 10  # bytes of an answer that is read for its usage only
+
 
 def _asks_for_usage(options: Any) -> bool:
     """Whether `stream_options` ask for it, or are of a form that is the upstream's to judge."""
     return bool(options and (not isinstance(options, dict) or options.get("include_usage")))
-
-
-SMALL = 256 << 10  # bytes of an answer that is read for its usage only
 
 
 class GuardedCall(AsyncCaller):

@@ -41,6 +41,7 @@ from guardrail_integrations.proxy.verdicts.proxy_rules import (
     refused_record,
 )
 from guardrail_integrations.proxy.verdicts.refusals import (
+    READABLE,
     Refusal,
     Refused,
     refusal_for,
@@ -123,7 +124,7 @@ class Proxy:
         self.capacity.admit()
         if state.surface is not None:
             await self._guarded(state, state.surface)
-        elif self.rules.guard.policy.proxy.other_paths == "refuse":
+        elif self.rules.guard.policy.proxy.other_paths == "refuse" and not _preflight(exchange):
             raise refused(404, "unknown_path", "This path is not served here.")
         elif self.rules.reads_output and (stored := stored_on(exchange.method, exchange.path)):
             await self._stored(state, stored)
@@ -236,6 +237,8 @@ class Proxy:
         body = write(refusal)
         again = self.rules.guard.policy.proxy.retry_unavailable
         headers = refusal_headers(refusal, len(body), retry_unavailable=again)
+        if b"origin" in exchange.index:
+            headers += READABLE
         exchange.answer(refusal.status, headers + (extra or []), body)
 
     def _ended(self, state: RequestState) -> None:
@@ -294,6 +297,11 @@ class Proxy:
         if call is not None:
             guard.emit(call, span)
         return call
+
+
+def _preflight(exchange: Exchange) -> bool:
+    """Whether a browser asks if it may call a path that is served: that is the upstream's to say."""
+    return exchange.method == b"OPTIONS" and surface_of(exchange.path) is not None
 
 
 def _strictest(call: Told) -> str:
