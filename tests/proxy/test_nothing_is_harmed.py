@@ -70,6 +70,19 @@ async def test_an_answer_comes_back_byte_for_byte(policy: Any) -> None:
             assert f"{name}: {value}".encode() in got.head
 
 
+async def test_an_answer_without_content_is_one_too() -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(b"HTTP/1.1 204 No Content\r\nx-request-id: req-1\r\n\r\n")
+
+    async with running(BOTH, play) as proxy, wire(proxy.url) as one:
+        for _ in range(2):
+            one.send(post(chat()))
+            head = await one.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 204 No Content\r\nx-request-id: req-1\r\n")
+
+
 async def test_what_belongs_to_the_upstream_s_connection_stays_there() -> None:
     headers = {"Connection": "X-Hop, keep-alive", "X-Hop": "1", "Keep-Alive": "3", "X-Far": "2"}
     async with running(INPUT, says(chat_answer("quiet"), headers=headers)) as proxy:

@@ -164,7 +164,7 @@ class GuardedCall(AsyncCaller):
             changes = {**changes, **await self._changes(changed)}
         response = self.response = await self.upstream.send(self._request(changes))
         self.streaming, self.state.streams, self.passing = None, False, None
-        if not 200 <= response.status < 300:
+        if not 200 <= response.status < 300 or response.status == 204:
             return _UNREAD
         about = index_of(response.headers)
         kind = about.get(b"content-type", b"").lower()

@@ -54,9 +54,9 @@ class Streaming:
                 if self._ended and (rest := self._sse.end()):
                     self._events.append(rest)  # an event that nothing ends is one all the same
             event = read_event(self._events.popleft())
-            if event.silent and self._holds:
+            if event.silent and self._holds and self._call.verdicts:
                 self.write(event.raw)  # a comment keeps the connection alive meanwhile
-                continue
+                continue  # but, with `overlap`, it waits for the verdict on the input
             self._marked = event.body is None and not event.silent
             data, stream = event.data, self._stream
             delta = NOTHING if data is None else stream.delta(data)

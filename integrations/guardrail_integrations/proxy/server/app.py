@@ -300,7 +300,7 @@ class Proxy:
 
 
 def _preflight(exchange: Exchange) -> bool:
-    """Whether a browser asks if it may call a path that is served: that is the upstream's to say."""
+    """Whether a browser asks if it may call a path that is served, which the upstream says."""
     return exchange.method == b"OPTIONS" and surface_of(exchange.path) is not None
 
 
