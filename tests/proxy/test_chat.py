@@ -129,6 +129,26 @@ async def test_token_counts_of_a_stream_are_asked_for_and_taken_out_again(when: 
         assert proxy.records.last.usage.output_tokens == 12
 
 
+@pytest.mark.parametrize(
+    "beside", [{"search_results": [{"title": "a secret"}]}, {"choices": [{"matched": "a secret"}]}]
+)
+async def test_what_a_chunk_says_beside_the_answer_is_looked_at(beside: dict[str, Any]) -> None:
+    frame = json.loads(chat_chunks("quiet")[1][6:])
+    for key, value in beside.items():
+        frame[key] = [{**frame[key][0], **value[0]}] if key in frame else value
+    said = b"data: " + json.dumps(frame).encode() + b"\n\n"
+    sent = [*chat_chunks("quiet")[:1], said, said, *chat_chunks("quiet")[2:]]
+    async with running(REDACTS, says(sent)) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert got.body == b"".join(sent).replace(b"secret", b"[secret]")
+    async with running(
+        BLOCKS, says([one.replace(b"secret", b"forbidden") for one in sent])
+    ) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert b"forbidden" not in got.body
+        assert b"content_filter" in got.body
+
+
 async def test_a_choice_with_an_odd_number_is_checked_as_any_other() -> None:
     sent = [event.replace(b'"index": 0', b'"index": [0]') for event in chat_chunks("quiet")]
     async with running(BLOCKS, says(sent)) as proxy:

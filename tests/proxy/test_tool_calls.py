@@ -110,6 +110,28 @@ async def test_arguments_are_redacted_across_pieces(call: Any, stream: Any) -> N
     assert proxy.records.last.action is Action.REDACT
 
 
+@pytest.mark.parametrize("number", [{}, {"index": 0}])  # of Gemini, and of Ollama
+@pytest.mark.parametrize("together", [True, False])
+async def test_calls_that_are_not_told_apart_keep_their_arguments(
+    number: Any, together: bool
+) -> None:
+    said = ('{"x": "my secret"}', '{"y": "nothing"}', '{"z": "secret", "n": 5}')
+    calls = [
+        {**number, "id": f"c{place}", "type": "function", "function": {"name": "f", "arguments": a}}
+        for place, a in enumerate(said)
+    ]
+    whole = chat_chunks("x")
+    frame = json.loads(whole[1][6:])
+    events = []
+    for some in [calls] if together else [[call] for call in calls]:
+        frame["choices"][0]["delta"] = {"tool_calls": some}
+        events.append(b"data: " + json.dumps(frame).encode() + b"\n\n")
+    got, _ = await called(REDACTS, says([*events, *whole[2:]]), chat("hi", stream=True))
+    deltas = [chunk.choices[0].delta.tool_calls for chunk in got]
+    arguments = [call.function.arguments for calls in deltas if calls for call in calls]
+    assert arguments == [piece.replace("secret", "[secret]") for piece in said]
+
+
 @pytest.mark.parametrize(("call", "stream"), APIS)
 async def test_arguments_that_are_blocked_never_become_a_call(call: Any, stream: Any) -> None:
     got, proxy = await called(BLOCKS, says(stream(*FORBIDDEN)), call("hi", stream=True))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from guardrail.hosting import Delta, Role
+from guardrail.hosting import Delta, Role, call_numbers
 from guardrail_integrations.proxy.body.data_urls import data_url
 from guardrail_integrations.proxy.body.deltas import Piece, exchanged, strings, told
 from guardrail_integrations.proxy.body.extraction import Extraction, Unscreenable
@@ -28,6 +28,10 @@ _ABOUT = frozenset(
     """id object created model system_fingerprint service_tier usage provider prompt_logprobs
     prompt_token_ids prompt_filter_results timings metadata request_id x_groq
     kv_transfer_params""".split()
+)
+# Fields of a choice that tell of it.
+_OF_CHOICE = frozenset(
+    """index finish_reason stop_reason content_filter_results content_filter_offsets""".split()
 )
 # Fields of a choice that spell its text: by log probabilities, and in vLLM by numbers of tokens.
 _SPELLED = ("logprobs", "token_ids")
@@ -161,7 +165,7 @@ def _choices(choices: list[Any], found: Extraction) -> None:
         for key, value in choice.items():
             if key == "message" and isinstance(value, dict):
                 _answered(value, (*path, key), found)
-            elif key not in ("finish_reason", "index", "stop_reason", *_SPELLED):
+            elif key not in _OF_CHOICE and key not in _SPELLED:
                 found.rest(value, (*path, key), "assistant", "model")
 
 
@@ -183,6 +187,10 @@ def _answered(message: Mapping[str, Any], path: Path, found: Extraction) -> None
             found.text(value.get("transcript"), (*path, key, "transcript"), "assistant", "model")
         else:
             found.rest(value, (*path, key), "assistant", "model")
+
+
+_PIECES = frozenset(("text", "delta", "message"))
+_BESIDE = "beside"  # what is said beside the messages, such as sources that were searched
 
 
 class ChatStream:
@@ -211,7 +219,9 @@ class ChatStream:
             if isinstance(reason, str):
                 finish = reason
                 ends.append(f"choices/{choice.get('index', 0)}/*")
-        texts, pictures = told(_pieces(data), self.unheard)
+        pieces = [*_pieces(data)]
+        texts, pictures = told(pieces, self.unheard)
+        ends += [name for name, *_ in pieces if name.startswith(_BESIDE)]  # said as a whole
         return Delta(
             texts,
             usage_from(usage),
@@ -237,7 +247,7 @@ class ChatStream:
         changes: dict[Path, Any] = {}
         for path, said in exchanged(_pieces(data), new):
             changes[path] = said
-            holder: Path = path[:2] if len(path) > 1 else ()
+            holder: Path = path[:2] if path[0] == "choices" else ()
             spelled = data["choices"][holder[1]] if holder else data
             for key in _SPELLED if holder else _SPELLED_BARE:
                 if spelled.get(key):
@@ -282,6 +292,13 @@ def _pieces(data: Any) -> Iterator[Piece]:
             yield from _message_pieces(choice["delta"], name, (*path, "delta"))
         if isinstance(choice.get("message"), dict):  # all of it once more, as some gateways send
             yield from _message_pieces(choice["message"], f"{name}/message", (*path, "message"))
+        for key, value in choice.items():
+            if key not in _PIECES and key not in _OF_CHOICE and key not in _SPELLED:
+                yield from strings(value, f"{_BESIDE}/{name}/{key}", (*path, key))
+    for key, value in data.items():
+        known = key == "choices" or key in _ABOUT or key in _SPELLED_BARE
+        if not known and isinstance(value, (dict, list)):
+            yield from strings(value, f"{_BESIDE}/{key}", (key,))
 
 
 def _message_pieces(message: Mapping[str, Any], name: str, path: Path) -> Iterator[Piece]:
@@ -292,20 +309,17 @@ def _message_pieces(message: Mapping[str, Any], name: str, path: Path) -> Iterat
         if isinstance(value, str):
             yield f"{name}/{key}", inner, value
         elif key == "tool_calls" and isinstance(value, list):
-            for index, call in enumerate(value):
-                yield from _call_pieces(call, f"{name}/{key}", (*inner, index))
+            yield from _call_pieces(value, f"{name}/{key}", inner)
         else:
             yield from strings(value, f"{name}/{key}", inner)
 
 
-def _call_pieces(call: Any, name: str, path: Path) -> Iterator[Piece]:
-    if not isinstance(call, dict):
-        return
-    name = f"{name}/{call.get('index', 0)}"
-    for key, value in call.items():
-        if key in ("id", "type", "index"):
-            continue
-        yield from strings(value, f"{name}/{key}", (*path, key))
+def _call_pieces(calls: list[Any], name: str, path: Path) -> Iterator[Piece]:
+    for place, number in enumerate(call_numbers(calls)):
+        call = calls[place]
+        for key, value in call.items() if isinstance(call, dict) else ():
+            if key not in ("id", "type", "index"):
+                yield from strings(value, f"{name}/{number}/{key}", (*path, place, key))
 
 
 surface = Surface(
