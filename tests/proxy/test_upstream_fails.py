@@ -208,6 +208,8 @@ async def test_an_upstream_that_fails_is_told_of(play: Any, status: int, code: s
     async with running(CHECKED, play) as proxy:
         got = await ask(proxy.url, post(chat()))
         assert (got.status, got.code) == (status, code)
+        assert got.header("x-request-id") == proxy.records.last.id
+        assert got.json["error"]["guardrail"]["record"] == proxy.records.last.id
 
 
 async def test_an_upstream_that_is_not_there_is_told_of() -> None:

@@ -228,6 +228,8 @@ class Proxy:
             refusal.code != "overloaded" if call is None else state.over is None
         ):
             refusal = state.refusal = named(refusal)
+        elif state.over is not None and not refusal.record:
+            refusal = replace(refusal, record=state.over.id)
         if exchange.finished or (call is not None and call.ends(refusal)):
             return
         if exchange.begun:
