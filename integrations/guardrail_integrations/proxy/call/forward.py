@@ -34,12 +34,17 @@ def upstream_headers(exchange: Exchange, target: Target, drop: Collection[bytes]
 
 
 def target_of(exchange: Exchange, target: Target) -> bytes:
-    """The request's target behind the upstream's own path. An upstream given as .../v1 is the
-    same as one given without, for paths that begin with /v1/."""
+    """The request's target as the upstream gets it."""
+    return behind(target, exchange.target)
+
+
+def behind(target: Target, path: bytes) -> bytes:
+    """A path behind the upstream's own. An upstream given as .../v1 is the same as one given
+    without, for paths that begin with /v1/."""
     prefix = target.prefix
-    if prefix.endswith(b"/v1") and exchange.target.startswith(b"/v1/"):
+    if prefix.endswith(b"/v1") and path.startswith(b"/v1/"):
         prefix = prefix[:-3]
-    return prefix + exchange.target
+    return prefix + path
 
 
 def streaming_request(exchange: Exchange, target: Target, limit: int) -> Request:

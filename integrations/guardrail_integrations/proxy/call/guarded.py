@@ -228,7 +228,9 @@ class GuardedCall(AsyncCaller):
     async def file(self, remote: Remote) -> bytes:
         """An uploaded file, from the upstream's files API and with the client's own key."""
         limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
-        return await uploaded(remote, self.exchange, self.target, self.upstream, limit)
+        return await uploaded(
+            remote, self.exchange, self.surface, self.target, self.upstream, limit
+        )
 
     async def _changes(self, changed: Mapping[str, Part]) -> Mapping[Path, Any]:
         if self.found.files:  # a PDF is written anew, which takes a while

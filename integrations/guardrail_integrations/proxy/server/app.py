@@ -129,7 +129,7 @@ class Proxy:
         elif self.rules.reads_output and (stored := stored_on(exchange.method, exchange.path)):
             await self._stored(state, stored)
         else:
-            await self._other(exchange)
+            await self._other(state)
 
     async def _stored(self, state: RequestState, surface: Surface) -> None:
         """An answer that the upstream has kept, or still works on, is checked as any other."""
@@ -142,9 +142,10 @@ class Proxy:
         context = self.context(exchange, None)
         await GuardedCall(self, rules, state, found, raw, context, surface).run()
 
-    async def _other(self, exchange: Exchange) -> None:
+    async def _other(self, state: RequestState) -> None:
         """Pass a request and its answer through untouched."""
-        name = self._route(exchange.path, None)
+        exchange = state.exchange
+        name = state.route = self._route(exchange.path, None)
         target = self.settings.targets[name]
         request = streaming_request(exchange, target, self.settings.max_body * 16)
         response = await self.upstreams[name].send(request)
@@ -190,7 +191,7 @@ class Proxy:
         passes = refusal.rule == MALFORMED and policy.proxy.malformed == "pass"
         if policy.mode is Mode.ENFORCE and not passes:
             raise Refused(refusal)
-        name = self._route(exchange.path, None)
+        name = state.route = self._route(exchange.path, None)
         target = self.settings.targets[name]
         request = streaming_request(exchange, target, 0)
         request.body = raw.pieces if isinstance(raw, Body) else [raw]
