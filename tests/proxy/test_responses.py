@@ -178,6 +178,12 @@ async def test_an_answer_that_the_upstream_kept_is_checked_as_any_other() -> Non
     async with running(BLOCKS, says(chat_answer("forbidden"))) as proxy:
         with pytest.raises(openai.BadRequestError):
             await client(proxy.url).chat.completions.retrieve("chatcmpl-1")
+        with pytest.raises(openai.BadRequestError):
+            await client(proxy.url).chat.completions.update("chatcmpl-1", metadata={"a": "b"})
+        assert proxy.upstream.requests[1][1] == b'{"metadata":{"a":"b"}}'
+    async with running(BLOCKS, says(answer("forbidden"))) as proxy:
+        with pytest.raises(openai.BadRequestError):
+            await client(proxy.url).responses.cancel("resp_1")
     refuses = policy_of(*BLOCKS.rules, proxy=Proxying(other_paths="refuse"))
     async with running(refuses, says(answer("quiet"))) as proxy:
         with pytest.raises(openai.NotFoundError):

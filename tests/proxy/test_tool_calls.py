@@ -10,7 +10,8 @@ import pytest
 from guardrail import Action
 from guardrail.testing import fixed_detector, policy_of, rule
 from tests.proxy import test_messages, test_responses
-from tests.proxy.serving import chat_chunks, says
+from tests.proxy.raw import ask, post
+from tests.proxy.serving import chat_chunks, running, says
 from tests.proxy.test_clients import called, chat, message, response
 
 REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}, window=16), Action.REDACT))
@@ -130,6 +131,23 @@ async def test_calls_that_are_not_told_apart_keep_their_arguments(
     deltas = [chunk.choices[0].delta.tool_calls for chunk in got]
     arguments = [call.function.arguments for calls in deltas if calls for call in calls]
     assert arguments == [piece.replace("secret", "[secret]") for piece in said]
+
+
+async def test_long_numbers_in_arguments_are_text() -> None:
+    card, policy = 4111111111111111, policy_of(rule(fixed_detector({"4111": 0.9}), Action.REDACT))
+    use = {
+        "type": "tool_use",
+        "id": "t",
+        "name": "pay",
+        "input": {"to": [{"card": card, "n": 4111}]},
+    }
+    said = {"role": "assistant", "content": [use]}
+    async with running(policy, says({**test_messages.answer(""), "content": [use]})) as proxy:
+        asked = {"model": "m", "max_tokens": 9, "messages": [said]}
+        got = await ask(proxy.url, post(asked, "/v1/messages"))
+        _, sent = proxy.upstream.requests[0]
+        for block in (got.json["content"][0], json.loads(sent)["messages"][0]["content"][0]):
+            assert block["input"] == {"to": [{"card": "[4111]111111111111", "n": 4111}]}
 
 
 @pytest.mark.parametrize(("call", "stream"), APIS)

@@ -70,6 +70,7 @@ def _block(block: Any, path: Path, found: Extraction, role: Role, source: str) -
         found.others(block, _LABELS | {"content", "is_error"}, path, "tool", "tool")
     elif isinstance(kind, str) and kind.endswith("tool_use"):
         found.others(block, _LABELS, path, "assistant")
+        found.numbers(block.get("input"), (*path, "input"), "assistant", source)
     elif isinstance(kind, str) and role != "tool":
         found.skip("other", path)
     else:
@@ -146,6 +147,7 @@ def answer(root: Any, found: Extraction) -> None:
             found.others(block, _LABELS | {"source"}, path, "assistant", "model")
         else:
             found.others(block, _LABELS, path, "assistant", "model")
+            found.numbers(block.get("input"), (*path, "input"), "assistant", "model")
 
 
 def _medium(block: Any) -> Unscreenable | None:
