@@ -25,7 +25,7 @@ COUNTED = Usage(input_tokens=9, output_tokens=12)
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("more", [0, 40_000])
 async def test_of_an_answer_whose_length_is_not_told(policy: Any, packed: bool, more: int) -> None:
-    said = json.dumps(chat_answer("quiet")).encode().ljust(500 + more)
+    said = json.dumps(chat_answer("quiet")).encode().rjust(500 + more)
     body = gzip.compress(said) if packed else said
     kind = b"content-type: application/json\r\ntransfer-encoding: chunked\r\n"
     if packed:
@@ -42,17 +42,22 @@ async def test_of_an_answer_whose_length_is_not_told(policy: Any, packed: bool, 
         assert proxy.records.last.usage == COUNTED
 
 
-async def test_of_an_answer_that_is_too_long_to_keep() -> None:
-    body = json.dumps(chat_answer("quiet")).encode().ljust(1_000_000)
-    kind = b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("piece", [1_000, 1_000_000])
+async def test_of_an_answer_that_is_too_long_to_keep(length: bool, piece: int) -> None:
+    body = json.dumps(chat_answer("quiet " * 100_000)).encode()
+    more = b"content-length: %d" % len(body) if length else b"transfer-encoding: chunked"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + more + b"\r\n\r\n"
+    pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
 
     async def play(peer: Peer) -> None:
         await peer.request()
-        await peer.say(b"HTTP/1.1 200 OK\r\n" + kind, chunk(body), b"0\r\n\r\n")
+        sent = pieces if length else [*map(chunk, pieces), b"0\r\n\r\n"]
+        await peer.say(head, *sent)
 
     async with running(FREE, play) as proxy:
         assert (await ask(proxy.url, post(chat()))).body == body
-        assert proxy.records.last.usage == Usage()
+        assert proxy.records.last.usage == COUNTED
 
 
 @pytest.mark.parametrize("policy", [READS, FREE])
@@ -89,3 +94,17 @@ async def test_options_of_no_known_form_are_the_upstream_s_to_judge() -> None:
         request = post(chat(stream=True, stream_options="all"))
         await ask(proxy.url, request)
         assert request.endswith(proxy.upstream.requests[0][1])
+
+
+async def test_of_a_stream_whose_last_event_is_long() -> None:
+    used = {"input_tokens": 9, "output_tokens": 12}
+    begun = {"type": "response.created", "response": {"id": "r", "model": "m-1", "usage": None}}
+    done = {"instructions": 'not "usage": {"input_tokens": 1} ' * 2_000, "status": "completed"}
+    ended = {"type": "response.completed", "response": {**done, "usage": used, "user": None}}
+    sent = b"".join(b"data: " + json.dumps(row).encode() + b"\n\n" for row in (begun, ended))
+    pieces = [sent[at : at + 4_096] for at in range(0, len(sent), 4_096)]
+    async with running(FREE, says(pieces)) as proxy:
+        got = await ask(proxy.url, post({"input": "hello", "stream": True}, "/v1/responses"))
+        assert got.body == sent
+        assert proxy.records.last.usage == COUNTED
+        assert proxy.records.last.response_model == "m-1"

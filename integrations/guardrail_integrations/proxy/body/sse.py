@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jiter
+
 from guardrail_integrations.proxy.body.json_body import BadJson, JsonBody, read_json
 from guardrail_integrations.proxy.body.json_splice import Path
 from guardrail_integrations.proxy.interfaces import UpstreamError
@@ -20,6 +22,7 @@ _NO_MARKER = b"\0"  # cannot stand in JSON: events are read with all that they s
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
+_USAGE = re.compile(rb'(?<!\\)"usage"[ \t\r\n]*:(?=[ \t\r\n]*\{)')  # not in a string
 _LINE = re.compile(rb"\r\n|\n|\r")
 _MARKS = (b"", b"[DONE]")
 _BOM = b"\xef\xbb\xbf"
@@ -178,6 +181,18 @@ def read_event(raw: bytes) -> Event:
 def is_usage(data: Any) -> bool:
     """Whether a chunk holds nothing of the answer but its usage, as `stream_options` asks for."""
     return isinstance(data, dict) and data.get("choices") == [] and bool(data.get("usage"))
+
+
+def usage_behind_cut(raw: bytes) -> Any:
+    """The usage in what is left of JSON whose beginning was not kept, such as the last event of
+    Responses, which says all of the answer once more."""
+    places = [found.end() for found in _USAGE.finditer(raw)]
+    if not places:
+        return None
+    try:
+        return jiter.from_json(raw[places[-1] :], partial_mode=True)
+    except ValueError:
+        return None
 
 
 def _tells_usage(raw: bytes) -> bool:

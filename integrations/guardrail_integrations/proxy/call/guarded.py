@@ -62,7 +62,7 @@ _USAGE = {"include_usage": True}
 _UNREAD = Reply()
 NOTHING_PREPARED = Prepared()
 
-SMALL = 256 << 10  # bytes of an answer that is read for its usage only
+SMALL = 256 << 10  # bytes of an answer that is held to be read for its usage only
 
 
 def _asks_for_usage(options: Any) -> bool:
@@ -95,7 +95,7 @@ class GuardedCall(AsyncCaller):
         self.response: Response | None = None
         self.answer: bytes | None = None  # the body of an answer that came at once
         self.answered: Extraction | None = None
-        self.passing: Passing | None = None  # an answer of unknown length that no rule reads
+        self.passing: Passing | None = None  # an answer that no rule reads and that is not held
         self.streaming: Streaming | None = None
         self.context = context
         self._holds = self.exchange.held  # bytes of the request alone
@@ -186,11 +186,11 @@ class GuardedCall(AsyncCaller):
             self.answered = answered
             return answered.reply(Content(tuple(answered.parts)))
         size = int(about.get(b"content-length", b"-1"))
-        if not kind.startswith(b"application/json") or size == 0 or size > SMALL:
+        if not kind.startswith(b"application/json") or size == 0:
             return _UNREAD
         limit = self.proxy.settings.max_answer
-        if size < 0:
-            self.passing = Passing(SMALL, encoding, self.surface, limit)
+        if not 0 < size <= SMALL:
+            self.passing = Passing(encoding, self.surface, limit)
             return self.passing.reply
         raw = self.answer = await whole_answer(self.exchange, capacity, response)
         return LateReply.of(partial(told_by, raw, encoding, self.surface, limit), len(raw))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from guardrail import Content, ContentError, Limits, Usage
@@ -10,7 +11,8 @@ from guardrail_integrations.proxy.body.extraction import Extraction
 from guardrail_integrations.proxy.body.json_body import BadJson, JsonBody, read_json
 from guardrail_integrations.proxy.body.json_splice import Path
 from guardrail_integrations.proxy.body.pictures import Pictures
-from guardrail_integrations.proxy.body.surface import Surface
+from guardrail_integrations.proxy.body.sse import TAIL, usage_behind_cut
+from guardrail_integrations.proxy.body.surface import Surface, usage_from
 from guardrail_integrations.proxy.http.compression import Unreadable, decompressed
 
 LATER = 16 << 10  # bytes that may be kept until they are read behind the call
@@ -63,22 +65,22 @@ class LateReply(Reply):
 
 
 class Passing:
-    """An answer whose length was not told and that no rule reads: it is passed on as it comes, and
-    what it tells is read behind it, where it was of at most `most` bytes."""
+    """An answer of unknown or great length that no rule reads: it is passed on as it comes, and
+    what it tells is read behind it. Of a long one only the end is kept, which tells the usage."""
 
-    def __init__(self, most: int, encoding: bytes, surface: Surface, limit: int) -> None:
-        self._most, self._about = most, (encoding, surface, limit)
-        self._pieces: list[bytes] = []
-        self._size = 0
+    def __init__(self, encoding: bytes, surface: Surface, limit: int) -> None:
+        self._about = encoding, surface, limit
+        self._pieces: deque[bytes] = deque()
+        self._size = self._held = 0
         self.reply = LateReply.of(self._read, 0)
 
     def see(self, piece: bytes) -> None:
         """A piece of it has come."""
         self._size += len(piece)
-        if self._size <= self._most:
-            self._pieces.append(piece)
-        else:
-            self._pieces.clear()
+        self._held += len(piece)
+        self._pieces.append(piece)
+        while self._size > LATER and self._held - len(self._pieces[0]) >= TAIL:
+            self._held -= len(self._pieces.popleft())
 
     def end(self) -> None:
         """All of it has come. What is too long to be kept is read now."""
@@ -88,6 +90,8 @@ class Passing:
     def _read(self) -> Reply:
         raw = b"".join(self._pieces)
         self._pieces.clear()
+        if self._size > LATER:
+            return Reply(_NO_CONTENT, usage_from(usage_behind_cut(raw[-TAIL:])))
         return told_by(raw, *self._about)
 
 

@@ -9,8 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from guardrail.hosting import Content, Delta, Release, Reply, Usage
-from guardrail_integrations.proxy.body.sse import Ends, Event, SseReader, is_usage, read_event
-from guardrail_integrations.proxy.body.surface import Stream
+from guardrail_integrations.proxy.body.sse import (
+    Ends,
+    Event,
+    SseReader,
+    is_usage,
+    read_event,
+    usage_behind_cut,
+)
+from guardrail_integrations.proxy.body.surface import Stream, usage_from
 from guardrail_integrations.proxy.call.reply_metadata import LateReply
 from guardrail_integrations.proxy.http.headers import end_to_end, without
 from guardrail_integrations.proxy.interfaces import Response, UpstreamError
@@ -162,8 +169,11 @@ def _told_by(events: Sequence[bytes], stream: Stream) -> Delta:
     """What the first and last events of a stream tell."""
     told = NOTHING
     for raw in events:
+        delta = Delta(usage=usage_from(usage_behind_cut(raw)))
         with suppress(UpstreamError):  # one that the cut went through
-            told = _merged(told, stream.delta(read_event(raw).data))
+            data = read_event(raw).data
+            delta = delta if data is None else stream.delta(data)
+        told = _merged(told, delta)
     return told
 
 
