@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -189,6 +189,8 @@ def _answered(message: Mapping[str, Any], path: Path, found: Extraction) -> None
             found.rest(value, (*path, key), "assistant", "model")
 
 
+# Fields inside of others that are said at once.
+_WHOLE = frozenset("type name id format signature".split())
 _PIECES = frozenset(("text", "delta", "message"))
 _BESIDE = "beside"  # what is said beside the messages, such as sources that were searched
 
@@ -204,6 +206,7 @@ class ChatStream:
         self._last: Mapping[str, Any] = {}
         self._seen: set[int] = set()
         self._finished: set[int] = set()
+        self._open: dict[str, set[str]] = {}  # what each choice is saying
 
     def delta(self, data: Any) -> Delta:
         """See surface.Stream."""
@@ -222,6 +225,7 @@ class ChatStream:
         pieces = [*_pieces(data)]
         texts, pictures = told(pieces, self.unheard)
         ends += [name for name, *_ in pieces if name.startswith(_BESIDE)]  # said as a whole
+        ends += self._over(texts)
         return Delta(
             texts,
             usage_from(usage),
@@ -231,6 +235,29 @@ class ChatStream:
             tuple(ends),
             pictures,
         )
+
+    def _over(self, texts: Iterable[tuple[str, str]]) -> Iterator[str]:
+        """The texts that nothing more is added to, once a choice says something else: reasoning is
+        over when the answer begins. Calls of tools may take turns. What waited for more of them
+        would hold back all that comes behind."""
+        saying: dict[str, set[str]] = {}
+        for key, text in texts:
+            if not text or not key.startswith("choices/"):
+                continue
+            _, number, field = key.split("/", 2)
+            steps = field.split("/")
+            if len(steps) > 1 and steps[-1] in _WHOLE:
+                yield key
+            else:
+                said = "/".join(steps[:3]) if steps[0] == "content" else steps[0]
+                saying.setdefault(number, set()).add(said)
+        for number, fields in saying.items():
+            before = self._open.get(number, set())
+            for over in before - fields - {"tool_calls"}:
+                yield f"choices/{number}/{over}"
+                if over != "content":  # behind which blocks of it stand, each with its own text
+                    yield f"choices/{number}/{over}/*"
+            self._open[number] = fields | (before & {"tool_calls"})
 
     def sent(self, data: Any) -> None:
         """See surface.Stream."""
