@@ -27,6 +27,7 @@ from guardrail.flow.steps import Ended, Release, Told
 from guardrail.flow.stream import Delta
 from guardrail.pdf import is_pdf, of_pictures, read_pdf
 from guardrail.policy import LIMITS_RULE, Mode
+from guardrail.reading.streams import call_numbers
 from guardrail.record import Record, StageRecord, finding_dict, record_id
 from guardrail.verdict import Action, RuleResult, Status, Verdict
 
@@ -60,6 +61,7 @@ __all__ = [
     "Verdict",
     "aplay",
     "begin",
+    "call_numbers",
     "finding_dict",
     "is_pdf",
     "name_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -103,8 +103,9 @@ def _choice(choice: Any, path: Path) -> Iterator[tuple[str, Path, str]]:
             if key == "content" and isinstance(item, str):
                 yield prefix, inner, item
             elif key == "tool_calls" and is_list(item):
-                for place, call in enumerate(item):
-                    yield from _call(call, prefix, (*inner, place))
+                for place, number in enumerate(call_numbers(item)):
+                    name = f"{prefix}/tool_calls/{number}"
+                    yield from _call(item[place], name, (*inner, place))
             elif not passed_over(key, item):
                 yield from _said(item, inner, f"{prefix}/{key}")
 
@@ -121,9 +122,19 @@ def _beside(chunk: Any) -> Iterator[tuple[str, Path, str]]:
                 yield from _said(item, ("choices", place, key), name)
 
 
-def _call(call: Any, prefix: str, path: Path) -> Iterator[tuple[str, Path, str]]:
+def call_numbers(calls: Sequence[Any]) -> list[str]:
+    """What tells the tool calls of a chunk apart: Gemini numbers none of them, and Ollama has given
+    all of them the same number."""
+    numbers: list[str] = []
+    for place, call in enumerate(calls):
+        given = get(call, "index")
+        number = str(place if given is None else given)
+        numbers.append(f"{number}+{place}" if number in numbers else number)
+    return numbers
+
+
+def _call(call: Any, name: str, path: Path) -> Iterator[tuple[str, Path, str]]:
     """A piece of a tool call; its arguments are what most of them are asked for."""
-    name = f"{prefix}/tool_calls/{get(call, 'index') or 0}"
     arguments = get(get(call, "function"), "arguments")
     if isinstance(arguments, str):
         yield name, (*path, "function", "arguments"), arguments

@@ -541,6 +541,7 @@ async def test_what_no_check_can_look_at_in_an_answer_follows_the_policy(more: A
         result = proxy.records.last.stages[-1].verdict.rules[-1]
         assert (result.status, result.action) == (Status.NOT_RUN, Action.BLOCK)
         assert result.rule.startswith("unscreenable.")
+        assert got.header("x-request-id") == proxy.records.last.id
     kinds = {"audio": "flag", "other": "flag"}
     policy = policy_of(*BLOCKS.rules, unscreenable=Unscreenable(**kinds))  # type: ignore[arg-type]
     async with running(policy, says(answer)) as proxy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from guardrail.policy import Proxying, Unscreenable
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
-from tests.proxy.raw import ask, chat, post
+from tests.proxy.raw import ask, chat, post, wire
+from tests.proxy.scripted import STREAM, Peer, chunk
 from tests.proxy.serving import chat_answer, chat_chunks, data_url, running, says, shows, speaks
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9}), message="Not here."))
@@ -127,6 +129,75 @@ async def test_token_counts_of_a_stream_are_asked_for_and_taken_out_again(when: 
         sent = json.loads(proxy.upstream.requests[0][1])
         assert sent["stream_options"] == {"include_usage": True}
         assert proxy.records.last.usage.output_tokens == 12
+
+
+@pytest.mark.parametrize(
+    "beside", [{"search_results": [{"title": "a secret"}]}, {"choices": [{"matched": "a secret"}]}]
+)
+async def test_what_a_chunk_says_beside_the_answer_is_looked_at(beside: dict[str, Any]) -> None:
+    frame = json.loads(chat_chunks("quiet")[1][6:])
+    for key, value in beside.items():
+        frame[key] = [{**frame[key][0], **value[0]}] if key in frame else value
+    said = b"data: " + json.dumps(frame).encode() + b"\n\n"
+    sent = [*chat_chunks("quiet")[:1], said, said, *chat_chunks("quiet")[2:]]
+    async with running(REDACTS, says(sent)) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert got.body == b"".join(sent).replace(b"secret", b"[secret]")
+    async with running(
+        BLOCKS, says([one.replace(b"secret", b"forbidden") for one in sent])
+    ) as proxy:
+        got = await ask(proxy.url, post(chat(stream=True)))
+        assert b"forbidden" not in got.body
+        assert b"content_filter" in got.body
+
+
+def by_tool(text: str) -> dict[str, Any]:
+    return {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": text}}]}
+
+
+ANSWER = "a mark, and an answer that goes on for a while behind it"
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"reasoning_content": "so it is"}, {"content": ANSWER}),
+        ({"reasoning": "so it is", "content": None}, {"content": ANSWER}),
+        ({"content": "now I call"}, by_tool(ANSWER)),
+        (
+            {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "so"}]}]},
+            {"content": [{"type": "text", "text": ANSWER}]},
+        ),
+    ],
+)
+async def test_what_is_said_next_does_not_wait_for_more_of_what_is_over(
+    first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    seen = asyncio.Event()
+    frame = json.loads(chat_chunks("x")[1][6:])
+
+    def event(delta: dict[str, Any]) -> bytes:
+        frame["choices"][0]["delta"] = delta
+        return b"data: " + json.dumps(frame).encode() + b"\n\n"
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(STREAM, *map(chunk, (event(first), event(then), event(then))))
+        await asyncio.wait_for(seen.wait(), 10)
+        await peer.say(*map(chunk, chat_chunks()[-2:]), b"0\r\n\r\n")
+
+    policy = policy_of(rule(fixed_detector({"secret": 0.9}, window=12), Action.REDACT))
+    async with running(policy, play) as proxy, wire(proxy.url) as one:
+        one.send(post(chat(stream=True)))
+        await asyncio.wait_for(one.reader.readuntil(b"a mark"), 5)
+        seen.set()
+        await asyncio.wait_for(one.reader.readuntil(b"[DONE]"), 5)
+
+
+async def test_a_choice_with_an_odd_number_is_checked_as_any_other() -> None:
+    sent = [event.replace(b'"index": 0', b'"index": [0]') for event in chat_chunks("quiet")]
+    async with running(BLOCKS, says(sent)) as proxy:
+        assert (await ask(proxy.url, post(chat(stream=True)))).body == b"".join(sent)
 
 
 async def test_an_event_that_nothing_ends_is_checked_all_the_same() -> None:

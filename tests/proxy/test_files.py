@@ -38,7 +38,19 @@ def by_messages(data: str, kind: str) -> tuple[str, Any]:
     return "/v1/messages", {"model": "m", "messages": [{"role": "user", "content": [block]}]}
 
 
-FORMS = [by_chat, by_responses, by_messages]
+def by_server_tool(data: str, kind: str) -> tuple[str, Any]:
+    source = {"type": "base64", "media_type": kind, "data": data}
+    fetched = {"type": "web_fetch_result", "url": "https://a.example/a.pdf"}
+    fetched["content"] = {"type": "document", "source": source, "title": "a"}
+    use = {"type": "server_tool_use", "id": "s", "name": "web_fetch", "input": {}}
+    result = {"type": "web_fetch_tool_result", "tool_use_id": "s", "content": fetched}
+    return "/v1/messages", {
+        "model": "m",
+        "messages": [{"role": "assistant", "content": [use, result]}],
+    }
+
+
+FORMS = [by_chat, by_responses, by_messages, by_server_tool]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -10,6 +10,7 @@ import pytest
 
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail.verdict import Action
+from tests.proxy.raw import ask, post
 from tests.proxy.serving import running, says
 
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9}), message="Not here."))
@@ -124,6 +125,19 @@ async def test_a_blocked_stream_ends_with_a_refusal() -> None:
         assert final.stop_reason == "refusal"
         assert not any(block.text for block in final.content)
         assert final.model == "claude-x"
+
+
+async def test_a_conversation_that_claude_has_compacted_goes_on() -> None:
+    def after(summary: str | None) -> dict[str, Any]:
+        turn = {"role": "assistant", "content": [{"type": "compaction", "content": summary}]}
+        return {**asks("go on"), "messages": [turn, *asks("go on")["messages"]]}
+
+    async with running(BLOCKS, says(answer("quiet"))) as proxy:
+        for summary in ("what was said", None):
+            request = post(after(summary), "/v1/messages")
+            assert (await ask(proxy.url, request)).status == 200
+            assert request.endswith(proxy.upstream.requests[-1][1])
+        assert (await ask(proxy.url, post(after("forbidden"), "/v1/messages"))).status == 400
 
 
 async def test_tokens_are_counted_only_of_what_may_be_asked() -> None:

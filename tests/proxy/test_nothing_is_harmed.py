@@ -70,6 +70,19 @@ async def test_an_answer_comes_back_byte_for_byte(policy: Any) -> None:
             assert f"{name}: {value}".encode() in got.head
 
 
+async def test_an_answer_without_content_is_one_too() -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(b"HTTP/1.1 204 No Content\r\nx-request-id: req-1\r\n\r\n")
+
+    async with running(BOTH, play) as proxy, wire(proxy.url) as one:
+        for _ in range(2):
+            one.send(post(chat()))
+            head = await one.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 204 No Content\r\nx-request-id: req-1\r\n")
+
+
 async def test_what_belongs_to_the_upstream_s_connection_stays_there() -> None:
     headers = {"Connection": "X-Hop, keep-alive", "X-Hop": "1", "Keep-Alive": "3", "X-Far": "2"}
     async with running(INPUT, says(chat_answer("quiet"), headers=headers)) as proxy:
@@ -165,6 +178,34 @@ async def test_log_probabilities_do_not_spell_out_what_was_taken_away() -> None:
         got = await ask(proxy.url, post(chat()))
         assert b'"token"' not in got.body
         assert got.json["choices"][0]["message"]["content"] == "my [secret]"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_numbers_of_tokens_do_not_spell_out_what_was_taken_away(stream: bool) -> None:
+    whole = chat_answer("my secret")
+    whole["choices"][0]["token_ids"] = [7_654]
+    chunks = [
+        chunk.replace(b'"logprobs": null', b'"logprobs": null, "token_ids": [7654]')
+        for chunk in chat_chunks("quiet", "my secret")
+    ]
+    async with running(REDACTS, says(chunks if stream else whole)) as proxy:
+        got = await ask(proxy.url, post(chat(stream=stream)))
+        assert b"my [secret]" in got.body
+        assert got.body.count(b"7654") == (3 if stream else 0)  # those of other chunks stay
+        if stream:
+            assert chunks[1] in got.body
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_nor_do_those_of_llama_cpp(stream: bool) -> None:
+    spelled = [{"id": 7_654, "token": "sec"}, {"id": 7_655, "token": "ret"}]
+    said = {"content": "secret", "tokens": [7_654, 7_655], "completion_probabilities": spelled}
+    event = b"data: " + json.dumps(said).encode() + b"\n\n"
+    async with running(REDACTS, says([event] if stream else said)) as proxy:
+        got = await ask(proxy.url, post({"prompt": "hello", "stream": stream}, "/completions"))
+        assert b"[secret]" in got.body
+        assert b"765" not in got.body
+        assert b'"sec"' not in got.body
 
 
 async def test_other_paths_pass_untouched() -> None:

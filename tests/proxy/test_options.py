@@ -66,6 +66,23 @@ async def test_paths_that_no_surface_knows(other_paths: Any) -> None:
             assert (await ask(proxy.url, known)).status == 200
 
 
+async def test_browsers_may_ask_for_paths_that_are_served_and_read_why_they_are_refused() -> None:
+    words = rule(fixed_detector({"forbidden": 0.9}))
+    policy = policy_of(words, proxy=Proxying(other_paths="refuse"))
+    headers = {"Access-Control-Allow-Origin": "https://app.example"}
+    async with running(policy, says(b"", headers=headers)) as proxy:
+        origin = b"Origin: https://app.example\r\n\r\n"
+        for path, status in (("/v1/chat/completions", 200), ("/api/chat", 404)):
+            asked = f"OPTIONS {path} HTTP/1.1\r\nHost: a\r\n".encode() + origin
+            assert (await ask(proxy.url, asked)).status == status
+        assert len(proxy.upstream.requests) == 1
+        for more in ("", "Origin: https://app.example\r\n"):
+            got = await ask(proxy.url, post(chat("forbidden"), more=more))
+            assert got.status == 400
+            assert got.header("access-control-allow-origin") == ("*" if more else None)
+            assert got.header("access-control-expose-headers") == ("*" if more else None)
+
+
 ADDRESSED = {
     "chat": {"type": "image_url", "image_url": {"url": "https://pictures.example/x"}},
     "responses": {"type": "input_image", "image_url": "https://pictures.example/x"},

@@ -142,6 +142,23 @@ async def test_a_blocked_stream_is_incomplete_for_its_content() -> None:
         assert seen[-1].response.incomplete_details.reason == "content_filter"
 
 
+@pytest.mark.parametrize("field", ["output_text", "output_messages"])
+async def test_further_fields_of_an_answer_are_looked_at(field: str) -> None:
+    said = {"output_text": "forbidden", "output_messages": [{"content": [{"text": "forbidden"}]}]}
+    whole = {**answer("quiet"), field: said[field]}
+    stream = events("quiet")
+    stream[-1] = stream[-1].replace(
+        b'"output":', json.dumps({field: said[field]})[1:-1].encode() + b', "output":'
+    )
+    asked = {"model": "m-1", "input": "hello"}
+    async with running(BLOCKS, says(whole)) as proxy:
+        assert (await ask(proxy.url, post(asked, "/v1/responses"))).code == "policy_violation"
+    async with running(BLOCKS, says(stream)) as proxy:
+        got = await ask(proxy.url, post({**asked, "stream": True}, "/v1/responses"))
+        assert b"forbidden" not in got.body
+        assert b"content_filter" in got.body
+
+
 async def test_an_answer_that_the_upstream_kept_is_checked_as_any_other() -> None:
     async with running(BLOCKS, says(answer("", "queued"), answer("forbidden"))) as proxy:
         asks = client(proxy.url).responses
@@ -161,6 +178,12 @@ async def test_an_answer_that_the_upstream_kept_is_checked_as_any_other() -> Non
     async with running(BLOCKS, says(chat_answer("forbidden"))) as proxy:
         with pytest.raises(openai.BadRequestError):
             await client(proxy.url).chat.completions.retrieve("chatcmpl-1")
+        with pytest.raises(openai.BadRequestError):
+            await client(proxy.url).chat.completions.update("chatcmpl-1", metadata={"a": "b"})
+        assert proxy.upstream.requests[1][1] == b'{"metadata":{"a":"b"}}'
+    async with running(BLOCKS, says(answer("forbidden"))) as proxy:
+        with pytest.raises(openai.BadRequestError):
+            await client(proxy.url).responses.cancel("resp_1")
     refuses = policy_of(*BLOCKS.rules, proxy=Proxying(other_paths="refuse"))
     async with running(refuses, says(answer("quiet"))) as proxy:
         with pytest.raises(openai.NotFoundError):

@@ -152,6 +152,34 @@ async def test_an_uploaded_file_is_read_from_the_upstream_with_the_clients_key()
         assert (got.status, got.code) == (400, "policy_violation")
 
 
+@pytest.mark.parametrize(
+    ("called", "prefix", "read"),
+    [
+        ("/openai/v1/responses", "", "/openai/v1/files/F/content"),
+        ("/openai/v1/responses?api-version=p", "", "/openai/v1/files/F/content?api-version=p"),
+        ("/openai/deployments/d/responses", "", "/openai/files/F/content"),
+        ("/api/v1/responses", "/gateway", "/gateway/api/v1/files/F/content"),
+        ("/v1/responses", "/gateway/v1", "/gateway/v1/files/F/content"),
+        ("/responses", "/gateway/v1", "/gateway/v1/files/F/content"),
+        ("/responses", "", "/v1/files/F/content"),
+        ("/../v1/responses", "", "/v1/files/F/content"),
+        ("/x//responses/", "", "/v1/files/F/content"),
+    ],
+)
+async def test_files_are_looked_for_beside_the_path_of_the_call(
+    called: str, prefix: str, read: str
+) -> None:
+    block = {"type": "input_image", "file_id": "F"}
+    asked = {"model": "m", "input": [{"role": "user", "content": [block]}]}
+
+    def settings(url: str) -> Settings:
+        return Settings.of(url + prefix)
+
+    async with running(ALLOWS, says(b"no picture"), settings) as proxy:
+        await ask(proxy.url, post(asked, called))
+        assert proxy.upstream.requests[0][0].startswith(f"GET {read} HTTP/1.1".encode())
+
+
 SLOW = fixed_detector({"forbidden": 0.9}, seconds=0.3)
 
 

@@ -203,9 +203,16 @@ async def test_what_is_blocked_in_mid_stream_stops_the_model() -> None:
         assert proxy.upstream.left.is_set()
 
 
-async def test_with_overlap_a_blocked_prompt_is_a_bad_request_though_the_answer_streams() -> None:
+@pytest.mark.parametrize("when", [["input"], ["input", "output"]])
+@pytest.mark.parametrize("begins", [[], [b": processing\n\n"]])
+async def test_with_overlap_a_blocked_prompt_is_a_bad_request_though_the_answer_streams(
+    when: Any, begins: list[bytes]
+) -> None:
     slow = fixed_detector({"forbidden": 0.9}, seconds=0.3)
-    policy: Policy = policy_of(rule(slow, when=["input"]), overlap=True)
-    error, proxy = await called(policy, says(chat_chunks("a")), chat("forbidden", stream=True))
+    policy: Policy = policy_of(rule(slow, when=when), overlap=True)
+    stream = [*begins, *chat_chunks("a")]
+    got, proxy = await called(policy, says(stream), chat("hello", stream=True))
+    assert got[-1].choices[0].finish_reason == "stop"
+    error, proxy = await called(policy, says(stream), chat("forbidden", stream=True))
     assert (error.status_code, error.code) == (400, "policy_violation")
     assert len(proxy.upstream.requests) == 1

@@ -27,13 +27,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from guardrail import Detector, Finding, Guard, Spec, View
 from guardrail.testing import fixed_detector, policy_of, rule
 from guardrail_integrations.proxy.interfaces import Access
+from guardrail_integrations.proxy.server.endpoints import ENDPOINTS
 from guardrail_integrations.proxy.server.serve import bound, serving
 from guardrail_integrations.proxy.settings import Settings
 from guardrail_integrations.proxy.telemetry.backlog import Backlog
 from guardrail_integrations.proxy.telemetry.metrics import Metrics
 from guardrail_integrations.proxy.telemetry.tracing import hand_on, parent_of
+from tests.proxy.raw import wire
 from tests.proxy.scripted import scripted
-from tests.proxy.serving import chat_answer, data_url, says
+from tests.proxy.serving import chat_answer, data_url, running, says
 
 ROOT = Path(__file__).parents[2] / "integrations"
 BLOCKS = policy_of(rule(fixed_detector({"forbidden": 0.9})))
@@ -273,6 +275,26 @@ FORM = rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
 def test_any_traceparent_is_read_or_passed_over(raw: bytes) -> None:
     for state in (b"", raw):
         parent_of({b"traceparent": raw, b"tracestate": state})
+
+
+async def test_what_is_told_of_a_request_that_is_passed_on() -> None:
+    told: list[Access] = []
+
+    class Told:
+        def began(self) -> None: ...
+
+        def ended(self, access: Access) -> None:
+            told.append(access)
+
+    endpoints = {"/healthz": ENDPOINTS["/healthz"]}
+    async with running(BLOCKS, says(b"{}"), observers=[Told()], endpoints=endpoints) as proxy:
+        for asked in ("GET /v1/models", "HEAD /healthz"):
+            async with wire(proxy.url) as one:
+                one.send(f"{asked} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+                await one.reader.read()
+    models, health = told
+    assert (models.path, models.route, models.bytes_out) == ("other", "default", 2)
+    assert (health.path, health.route, health.bytes_out) == ("/healthz", "", 0)
 
 
 def access(ns: int = 1) -> Access:

@@ -10,7 +10,8 @@ import pytest
 from guardrail import Action
 from guardrail.testing import fixed_detector, policy_of, rule
 from tests.proxy import test_messages, test_responses
-from tests.proxy.serving import chat_chunks, says
+from tests.proxy.raw import ask, post
+from tests.proxy.serving import chat_chunks, running, says
 from tests.proxy.test_clients import called, chat, message, response
 
 REDACTS = policy_of(rule(fixed_detector({"secret": 0.9}, window=16), Action.REDACT))
@@ -108,6 +109,45 @@ async def test_arguments_are_redacted_across_pieces(call: Any, stream: Any) -> N
     for said in arguments:
         assert json.loads(said) == {"to": "aé", "body": "my [secret] is out"}
     assert proxy.records.last.action is Action.REDACT
+
+
+@pytest.mark.parametrize("number", [{}, {"index": 0}])  # of Gemini, and of Ollama
+@pytest.mark.parametrize("together", [True, False])
+async def test_calls_that_are_not_told_apart_keep_their_arguments(
+    number: Any, together: bool
+) -> None:
+    said = ('{"x": "my secret"}', '{"y": "nothing"}', '{"z": "secret", "n": 5}')
+    calls = [
+        {**number, "id": f"c{place}", "type": "function", "function": {"name": "f", "arguments": a}}
+        for place, a in enumerate(said)
+    ]
+    whole = chat_chunks("x")
+    frame = json.loads(whole[1][6:])
+    events = []
+    for some in [calls] if together else [[call] for call in calls]:
+        frame["choices"][0]["delta"] = {"tool_calls": some}
+        events.append(b"data: " + json.dumps(frame).encode() + b"\n\n")
+    got, _ = await called(REDACTS, says([*events, *whole[2:]]), chat("hi", stream=True))
+    deltas = [chunk.choices[0].delta.tool_calls for chunk in got]
+    arguments = [call.function.arguments for calls in deltas if calls for call in calls]
+    assert arguments == [piece.replace("secret", "[secret]") for piece in said]
+
+
+async def test_long_numbers_in_arguments_are_text() -> None:
+    card, policy = 4111111111111111, policy_of(rule(fixed_detector({"4111": 0.9}), Action.REDACT))
+    use = {
+        "type": "tool_use",
+        "id": "t",
+        "name": "pay",
+        "input": {"to": [{"card": card, "n": 4111}]},
+    }
+    said = {"role": "assistant", "content": [use]}
+    async with running(policy, says({**test_messages.answer(""), "content": [use]})) as proxy:
+        asked = {"model": "m", "max_tokens": 9, "messages": [said]}
+        got = await ask(proxy.url, post(asked, "/v1/messages"))
+        _, sent = proxy.upstream.requests[0]
+        for block in (got.json["content"][0], json.loads(sent)["messages"][0]["content"][0]):
+            assert block["input"] == {"to": [{"card": "[4111]111111111111", "n": 4111}]}
 
 
 @pytest.mark.parametrize(("call", "stream"), APIS)

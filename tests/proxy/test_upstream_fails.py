@@ -142,6 +142,22 @@ async def test_a_stream_that_nobody_checks_ends_with_an_error(fails: Any, fault:
         assert (await one.get()).status == 200
 
 
+async def test_an_error_is_no_part_of_an_event_that_broke_off() -> None:
+    for begun in (b'data: {"choices": [', b'data: {"choices": []}\n'):
+
+        async def breaks_off(peer: Peer, begun: bytes = begun) -> None:
+            await peer.say(STREAM, *map(chunk, [*chat_chunks("a")[:2], begun]))
+
+        async with running(FREE, once(breaks_off)) as proxy:
+            got = await ask(proxy.url, post(chat(stream=True)))
+            *_, broken, error, rest = got.body.split(b"\n\n")
+            assert (broken, rest) == (begun.rstrip(), b"")
+            assert (
+                json.loads(error.lstrip().removeprefix(b"data: "))["error"]["code"]
+                == "upstream_closed"
+            )
+
+
 async def test_an_endless_line_that_no_rule_reads_ends_in_an_error_too() -> None:
     async with running(FREE, once(endless_line), impatient) as proxy:
         async with wire(proxy.url) as one:
@@ -192,6 +208,8 @@ async def test_an_upstream_that_fails_is_told_of(play: Any, status: int, code: s
     async with running(CHECKED, play) as proxy:
         got = await ask(proxy.url, post(chat()))
         assert (got.status, got.code) == (status, code)
+        assert got.header("x-request-id") == proxy.records.last.id
+        assert got.json["error"]["guardrail"]["record"] == proxy.records.last.id
 
 
 async def test_an_upstream_that_is_not_there_is_told_of() -> None:

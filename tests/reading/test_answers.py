@@ -181,6 +181,16 @@ def chat_chunk(**delta: Any) -> dict[str, Any]:
 
 CHUNKS: list[tuple[Any, list[tuple[str, str]]]] = [
     ("piece", [("output", "piece")]),
+    (
+        chat_chunk(tool_calls=[{"function": {"arguments": text}} for text in ("one", "two")]),
+        [("output/tool_calls/0", "one"), ("output/tool_calls/1", "two")],
+    ),
+    (
+        chat_chunk(
+            tool_calls=[{"index": 0, "function": {"arguments": text}} for text in ("one", "two")]
+        ),
+        [("output/tool_calls/0", "one"), ("output/tool_calls/0+1", "two")],
+    ),
     (chat_chunk(content="piece"), [("output", "piece")]),
     (chat_chunk(role="assistant"), []),
     (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from guardrail_integrations.proxy.http.exchange import Exchange
 from guardrail_integrations.proxy.http.headers import connection_only, end_to_end
@@ -34,12 +34,17 @@ def upstream_headers(exchange: Exchange, target: Target, drop: Collection[bytes]
 
 
 def target_of(exchange: Exchange, target: Target) -> bytes:
-    """The request's target behind the upstream's own path. An upstream given as .../v1 is the
-    same as one given without, for paths that begin with /v1/."""
+    """The request's target as the upstream gets it."""
+    return behind(target, exchange.target)
+
+
+def behind(target: Target, path: bytes) -> bytes:
+    """A path behind the upstream's own. An upstream given as .../v1 is the same as one given
+    without, for paths that begin with /v1/."""
     prefix = target.prefix
-    if prefix.endswith(b"/v1") and exchange.target.startswith(b"/v1/"):
+    if prefix.endswith(b"/v1") and path.startswith(b"/v1/"):
         prefix = prefix[:-3]
-    return prefix + exchange.target
+    return prefix + path
 
 
 def streaming_request(exchange: Exchange, target: Target, limit: int) -> Request:
@@ -78,21 +83,35 @@ def redirected(headers: Headers, target: Target) -> Headers:
     return led
 
 
-async def pass_back(exchange: Exchange, response: Response, target: Target, extra: Headers) -> None:
+async def pass_back(
+    exchange: Exchange,
+    response: Response,
+    target: Target,
+    extra: Headers,
+    see: Callable[[bytes], None] | None = None,
+) -> None:
     """The answer to the client as it comes, read no faster than the client takes it, and then
-    closed."""
+    closed. `see` is shown each piece of its body."""
+
+    def give(piece: bytes) -> bool:
+        if see is not None:
+            see(piece)
+        return exchange.give(piece)
+
     try:
         headers = end_to_end(response.headers) + extra
         if 300 <= response.status < 400:
             headers = redirected(headers, target)
         whole = response.whole()
         piece = await response.read() if whole is None else whole
+        if see is not None:
+            see(piece)
         if response.ended and len(piece) < 262_144:
             exchange.answer(response.status, headers, piece, reason=response.reason)
             return
         exchange.start(response.status, headers, piece, reason=response.reason)
         await exchange.drain()
-        await response.pour(exchange.give, exchange.drain)
+        await response.pour(give, exchange.drain)
         exchange.finish()
     finally:
         response.close()

@@ -28,7 +28,7 @@ from guardrail_integrations.proxy.call.answer_body import read_answer, whole_ans
 from guardrail_integrations.proxy.call.attachments import Prepared, weighed
 from guardrail_integrations.proxy.call.file_ids import uploaded
 from guardrail_integrations.proxy.call.forward import pass_back, target_of, upstream_headers
-from guardrail_integrations.proxy.call.reply_metadata import LateReply, told_by
+from guardrail_integrations.proxy.call.reply_metadata import LateReply, Passing, told_by
 from guardrail_integrations.proxy.call.streaming import Streaming
 from guardrail_integrations.proxy.formats.json_splice import Path, with_field
 from guardrail_integrations.proxy.http.headers import (
@@ -62,7 +62,12 @@ _USAGE = {"include_usage": True}
 _UNREAD = Reply()
 NOTHING_PREPARED = Prepared()
 
-SMALL = 256 << 10  # bytes of an answer that is read for its usage only
+SMALL = 256 << 10  # bytes of an answer that is held to be read for its usage only
+
+
+def _asks_for_usage(options: Any) -> bool:
+    """Whether `stream_options` ask for it, or are of a form that is the upstream's to judge."""
+    return bool(options and (not isinstance(options, dict) or options.get("include_usage")))
 
 
 class GuardedCall(AsyncCaller):
@@ -90,6 +95,7 @@ class GuardedCall(AsyncCaller):
         self.response: Response | None = None
         self.answer: bytes | None = None  # the body of an answer that came at once
         self.answered: Extraction | None = None
+        self.passing: Passing | None = None  # an answer that no rule reads and that is not held
         self.streaming: Streaming | None = None
         self.context = context
         self._holds = self.exchange.held  # bytes of the request alone
@@ -97,7 +103,7 @@ class GuardedCall(AsyncCaller):
             found.stream
             and self.surface.counts_on_request
             and rules.guard.policy.proxy.stream_usage
-            and not found.body.root.get("stream_options")
+            and not _asks_for_usage(found.body.root.get("stream_options"))
         )
         telemetry = rules.guard.telemetry
         self.span = None
@@ -135,7 +141,10 @@ class GuardedCall(AsyncCaller):
         if self.streaming is not None:
             self.streaming.finish()
         elif self.response is not None and self.answer is None:
-            await pass_back(self.exchange, self.response, self.target, self.verdict_headers())
+            see = None if self.passing is None else self.passing.see
+            await pass_back(self.exchange, self.response, self.target, self.verdict_headers(), see)
+            if self.passing is not None:
+                self.passing.end()
         else:
             self._answer(self.outcome.changed)
 
@@ -154,8 +163,8 @@ class GuardedCall(AsyncCaller):
         if changed:
             changes = {**changes, **await self._changes(changed)}
         response = self.response = await self.upstream.send(self._request(changes))
-        self.streaming, self.state.streams = None, False
-        if not 200 <= response.status < 300:
+        self.streaming, self.state.streams, self.passing = None, False, None
+        if not 200 <= response.status < 300 or response.status == 204:
             return _UNREAD
         about = index_of(response.headers)
         kind = about.get(b"content-type", b"").lower()
@@ -170,20 +179,21 @@ class GuardedCall(AsyncCaller):
             self.state.streams = True
             self.exchange.settled = self.settled
             return None
-        if not self.surface.answers_text:
-            return _UNREAD
-        if self.rules.reads_output:
+        if self.rules.reads_output and self.surface.answers_text:
             raw = self.answer = await whole_answer(self.exchange, capacity, response)
             answered = read_answer(self.exchange, capacity, raw, encoding, self.surface, self.found)
             self.weigh_answer(answered.unscreenable)
             self.answered = answered
             return answered.reply(Content(tuple(answered.parts)))
-        size = int(about.get(b"content-length", b"0"))
-        if not kind.startswith(b"application/json") or not 0 < size <= SMALL:
+        size = int(about.get(b"content-length", b"-1"))
+        if not kind.startswith(b"application/json") or size == 0:
             return _UNREAD
+        limit = self.proxy.settings.max_answer
+        if not 0 < size <= SMALL:
+            self.passing = Passing(encoding, self.surface, limit)
+            return self.passing.reply
         raw = self.answer = await whole_answer(self.exchange, capacity, response)
-        read = partial(told_by, raw, encoding, self.surface, self.proxy.settings.max_answer)
-        return LateReply.of(read, len(raw))
+        return LateReply.of(partial(told_by, raw, encoding, self.surface, limit), len(raw))
 
     async def take(self) -> Delta | None:
         """See hosting.AsyncCaller."""
@@ -218,7 +228,9 @@ class GuardedCall(AsyncCaller):
     async def file(self, remote: Remote) -> bytes:
         """An uploaded file, from the upstream's files API and with the client's own key."""
         limit = self.rules.guard.policy.limits.max_image_mb * (1 << 20)
-        return await uploaded(remote, self.exchange, self.target, self.upstream, limit)
+        return await uploaded(
+            remote, self.exchange, self.surface, self.target, self.upstream, limit
+        )
 
     async def _changes(self, changed: Mapping[str, Part]) -> Mapping[Path, Any]:
         if self.found.files:  # a PDF is written anew, which takes a while
@@ -231,8 +243,9 @@ class GuardedCall(AsyncCaller):
         body: list[Buffer] = [*self.found.body.pieces]
         if changes or self._adds_usage:
             adds_field = self._adds_usage and "stream_options" not in self.found.body.root
-            if self._adds_usage and not adds_field:  # null, or empty
-                changes = {**changes, ("stream_options",): _USAGE}
+            if self._adds_usage and not adds_field:
+                options = {**(self.found.body.root["stream_options"] or {}), **_USAGE}
+                changes = {**changes, ("stream_options",): options}
             body = self.found.body.spliced(changes)
             if adds_field:
                 body = with_field(body, "stream_options", _USAGE)

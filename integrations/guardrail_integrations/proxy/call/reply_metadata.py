@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from guardrail import Content, ContentError, Limits, Usage
 from guardrail.hosting import Reply, Role
 from guardrail_integrations.proxy.formats.json_body import BadJson, JsonBody, read_json
 from guardrail_integrations.proxy.formats.json_splice import Path
+from guardrail_integrations.proxy.formats.sse import TAIL, usage_behind_cut
 from guardrail_integrations.proxy.http.compression import Unreadable, decompressed
 from guardrail_integrations.proxy.media.pictures import Pictures
 from guardrail_integrations.proxy.reading.extraction import Extraction
-from guardrail_integrations.proxy.reading.surface import Surface
+from guardrail_integrations.proxy.reading.surface import Surface, usage_from
 
 LATER = 16 << 10  # bytes that may be kept until they are read behind the call
 
@@ -60,6 +62,37 @@ class LateReply(Reply):
     def response_id(self) -> str | None:
         """See Reply."""
         return self._told.response_id
+
+
+class Passing:
+    """An answer of unknown or great length that no rule reads: it is passed on as it comes, and
+    what it tells is read behind it. Of a long one only the end is kept, which tells the usage."""
+
+    def __init__(self, encoding: bytes, surface: Surface, limit: int) -> None:
+        self._about = encoding, surface, limit
+        self._pieces: deque[bytes] = deque()
+        self._size = self._held = 0
+        self.reply = LateReply.of(self._read, 0)
+
+    def see(self, piece: bytes) -> None:
+        """A piece of it has come."""
+        self._size += len(piece)
+        self._held += len(piece)
+        self._pieces.append(piece)
+        while self._size > LATER and self._held - len(self._pieces[0]) >= TAIL:
+            self._held -= len(self._pieces.popleft())
+
+    def end(self) -> None:
+        """All of it has come. What is too long to be kept is read now."""
+        if self._size > LATER:
+            _ = self.reply.usage
+
+    def _read(self) -> Reply:
+        raw = b"".join(self._pieces)
+        self._pieces.clear()
+        if self._size > LATER:
+            return Reply(_NO_CONTENT, usage_from(usage_behind_cut(raw[-TAIL:])))
+        return told_by(raw, *self._about)
 
 
 def told_by(raw: bytes, encoding: bytes, surface: Surface, limit: int) -> Reply:

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 
 from guardrail.hosting import Content, Delta, Release, Reply, Usage
 from guardrail_integrations.proxy.call.reply_metadata import LateReply
-from guardrail_integrations.proxy.formats.sse import Ends, Event, SseReader, is_usage, read_event
+from guardrail_integrations.proxy.formats.sse import (
+    Ends,
+    Event,
+    SseReader,
+    is_usage,
+    read_event,
+    usage_behind_cut,
+)
 from guardrail_integrations.proxy.http.headers import end_to_end, without
 from guardrail_integrations.proxy.interfaces import Response, UpstreamError
-from guardrail_integrations.proxy.reading.surface import Stream
+from guardrail_integrations.proxy.reading.surface import Stream, usage_from
 from guardrail_integrations.proxy.verdicts.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -54,9 +61,9 @@ class Streaming:
                 if self._ended and (rest := self._sse.end()):
                     self._events.append(rest)  # an event that nothing ends is one all the same
             event = read_event(self._events.popleft())
-            if event.silent and self._holds:
+            if event.silent and self._holds and self._call.verdicts:
                 self.write(event.raw)  # a comment keeps the connection alive meanwhile
-                continue
+                continue  # but, with `overlap`, it waits for the verdict on the input
             self._marked = event.body is None and not event.silent
             data, stream = event.data, self._stream
             delta = NOTHING if data is None else stream.delta(data)
@@ -153,7 +160,7 @@ class Streaming:
         if not self._exchange.begun and refusal.status != 400:
             return False
         write = self._stream.refused if refusal.status == 400 else self._stream.failed
-        self.write(b"".join(write(refusal)))
+        self.write(self._ends.close() + b"".join(write(refusal)))
         self._exchange.finish()
         return True
 
@@ -162,8 +169,11 @@ def _told_by(events: Sequence[bytes], stream: Stream) -> Delta:
     """What the first and last events of a stream tell."""
     told = NOTHING
     for raw in events:
+        delta = Delta(usage=usage_from(usage_behind_cut(raw)))
         with suppress(UpstreamError):  # one that the cut went through
-            told = _merged(told, stream.delta(read_event(raw).data))
+            data = read_event(raw).data
+            delta = delta if data is None else stream.delta(data)
+        told = _merged(told, delta)
     return told
 
 

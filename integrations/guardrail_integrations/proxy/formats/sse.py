@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jiter
+
 from guardrail_integrations.proxy.formats.json_body import BadJson, JsonBody, read_json
 from guardrail_integrations.proxy.formats.json_splice import Path
 from guardrail_integrations.proxy.interfaces import UpstreamError
@@ -18,7 +20,9 @@ LAST = 4  # events
 _NO_MARKER = b"\0"  # cannot stand in JSON: events are read with all that they say
 
 _END = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
+_USAGE = re.compile(rb'(?<!\\)"usage"[ \t\r\n]*:(?=[ \t\r\n]*\{)')  # not in a string
 _LINE = re.compile(rb"\r\n|\n|\r")
 _MARKS = (b"", b"[DONE]")
 _BOM = b"\xef\xbb\xbf"
@@ -106,6 +110,11 @@ class Ends:
         """Whether the mark of the end has come, behind which there is nothing to wait for."""
         return bool(self._last) and self._last[-1].rstrip().endswith(b"[DONE]")
 
+    def close(self) -> bytes:
+        """What ends an event that broke off."""
+        end = b"".join(self._last)[-4:]
+        return b"" if not end or end.endswith(_ENDS) else b"\n\n"
+
     def take(self) -> list[bytes]:
         """The first event and the last ones, once."""
         first = SseReader().feed(self._first)[:1]
@@ -172,6 +181,18 @@ def read_event(raw: bytes) -> Event:
 def is_usage(data: Any) -> bool:
     """Whether a chunk holds nothing of the answer but its usage, as `stream_options` asks for."""
     return isinstance(data, dict) and data.get("choices") == [] and bool(data.get("usage"))
+
+
+def usage_behind_cut(raw: bytes) -> Any:
+    """The usage in what is left of JSON whose beginning was not kept, such as the last event of
+    Responses, which says all of the answer once more."""
+    places = [found.end() for found in _USAGE.finditer(raw)]
+    if not places:
+        return None
+    try:
+        return jiter.from_json(raw[places[-1] :], partial_mode=True)
+    except ValueError:
+        return None
 
 
 def _tells_usage(raw: bytes) -> bool:

@@ -314,4 +314,4 @@ class Exchange:
             self._connection.transport.write(head + body)
         else:
             self._connection.transport.writelines((head, body))
-        self.bytes_out += len(body)
+        self.bytes_out += 0 if self.method == b"HEAD" else len(body)

@@ -41,6 +41,7 @@ _TEXTS = frozenset(
 )
 # Fields whose value is one word for a surface that knows them.
 _LABELS = frozenset("role type name id call_id tool_call_id tool_use_id".split())
+_LONG_NUMBER = 100_000_000
 _SPACES = re.compile(rb"\s")
 _SPACE = re.compile(r"\s")
 
@@ -120,6 +121,17 @@ class Extraction:
         self.text(value, path, role, source)
         if not is_text:
             self.skip("other", path)
+
+    def numbers(self, value: Any, path: Path, role: Role, source: str) -> None:
+        """The long numbers in what a tool is called with are text too: a card's may be one."""
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self.numbers(item, (*path, key), role, source)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.numbers(item, (*path, index), role, source)
+        elif isinstance(value, int) and value >= _LONG_NUMBER:
+            self.text(str(value), path, role, source)
 
     def content(self, value: Any, path: Path, role: Role, source: str, block: Block) -> None:
         """What a message or a tool's result holds: a text, a block, or several."""

@@ -45,7 +45,8 @@ class Surface:
 
     `read` finds the parts of a request's body, `answer` those of an answer's; `error` writes the
     native envelope of a refusal; `stream` makes a Stream for each streamed answer. `marker`
-    stands before the base64 of pictures in bodies. Answers without text are not read.
+    stands before the base64 of pictures in bodies. Answers without text are read for their
+    usage alone.
     `counts_on_request` says that a stream tells its usage only where `stream_options` ask for it,
     `keeps_answers` that an answer can be asked for again, by its id behind the path.
     """
@@ -110,7 +111,7 @@ def sse(data: Any, name: str = "") -> bytes:
 
 
 def usage_from(usage: Any) -> Usage:
-    """Token counts in the names of any of the APIs."""
+    """Token counts in the names of any of the APIs. Some gateways write both, one of them zero."""
     if not usage or not isinstance(usage, dict):
         return Usage()
 
@@ -118,8 +119,8 @@ def usage_from(usage: Any) -> Usage:
     prompt = get("prompt_tokens_details") or get("input_tokens_details") or _NONE
     completion = get("completion_tokens_details") or get("output_tokens_details") or _NONE
     counts = (
-        get("input_tokens", get("prompt_tokens")),
-        get("output_tokens", get("completion_tokens")),
+        get("input_tokens") or get("prompt_tokens", get("input_tokens")),
+        get("output_tokens") or get("completion_tokens", get("output_tokens")),
         get("cache_read_input_tokens", _in(prompt, "cached_tokens")),
         _in(completion, "reasoning_tokens"),
     )

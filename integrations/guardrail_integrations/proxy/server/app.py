@@ -41,6 +41,7 @@ from guardrail_integrations.proxy.verdicts.proxy_rules import (
     refused_record,
 )
 from guardrail_integrations.proxy.verdicts.refusals import (
+    READABLE,
     Refusal,
     Refused,
     refusal_for,
@@ -123,12 +124,12 @@ class Proxy:
         self.capacity.admit()
         if state.surface is not None:
             await self._guarded(state, state.surface)
-        elif self.rules.guard.policy.proxy.other_paths == "refuse":
+        elif self.rules.guard.policy.proxy.other_paths == "refuse" and not _preflight(exchange):
             raise refused(404, "unknown_path", "This path is not served here.")
         elif self.rules.reads_output and (stored := stored_on(exchange.method, exchange.path)):
             await self._stored(state, stored)
         else:
-            await self._other(exchange)
+            await self._other(state)
 
     async def _stored(self, state: RequestState, surface: Surface) -> None:
         """An answer that the upstream has kept, or still works on, is checked as any other."""
@@ -141,9 +142,10 @@ class Proxy:
         context = self.context(exchange, None)
         await GuardedCall(self, rules, state, found, raw, context, surface).run()
 
-    async def _other(self, exchange: Exchange) -> None:
+    async def _other(self, state: RequestState) -> None:
         """Pass a request and its answer through untouched."""
-        name = self._route(exchange.path, None)
+        exchange = state.exchange
+        name = state.route = self._route(exchange.path, None)
         target = self.settings.targets[name]
         request = streaming_request(exchange, target, self.settings.max_body * 16)
         response = await self.upstreams[name].send(request)
@@ -189,7 +191,7 @@ class Proxy:
         passes = refusal.rule == MALFORMED and policy.proxy.malformed == "pass"
         if policy.mode is Mode.ENFORCE and not passes:
             raise Refused(refusal)
-        name = self._route(exchange.path, None)
+        name = state.route = self._route(exchange.path, None)
         target = self.settings.targets[name]
         request = streaming_request(exchange, target, 0)
         request.body = raw.pieces if isinstance(raw, Body) else [raw]
@@ -227,6 +229,8 @@ class Proxy:
             refusal.code != "overloaded" if call is None else state.over is None
         ):
             refusal = state.refusal = named(refusal)
+        elif state.over is not None and not refusal.record:
+            refusal = replace(refusal, record=state.over.id)
         if exchange.finished or (call is not None and call.ends(refusal)):
             return
         if exchange.begun:
@@ -236,6 +240,8 @@ class Proxy:
         body = write(refusal)
         again = self.rules.guard.policy.proxy.retry_unavailable
         headers = refusal_headers(refusal, len(body), retry_unavailable=again)
+        if b"origin" in exchange.index:
+            headers += READABLE
         exchange.answer(refusal.status, headers + (extra or []), body)
 
     def _ended(self, state: RequestState) -> None:
@@ -294,6 +300,11 @@ class Proxy:
         if call is not None:
             guard.emit(call, span)
         return call
+
+
+def _preflight(exchange: Exchange) -> bool:
+    """Whether a browser asks if it may call a path that is served, which the upstream says."""
+    return exchange.method == b"OPTIONS" and surface_of(exchange.path) is not None
 
 
 def _strictest(call: Told) -> str:

@@ -52,9 +52,13 @@ def surface_of(path: str) -> Surface | None:
 
 @lru_cache(maxsize=1_000)
 def stored_on(method: bytes, path: str) -> Surface | None:
-    """The surface whose kept answer a GET asks for: by its id, behind the surface's path."""
-    holder = _plain(path).rpartition("/")[0]
-    found = surface_of(holder) if method == b"GET" else None
+    """The surface whose kept answer a request is answered with: by its id, behind the surface's
+    path. One that changes it, or cancels its making, is answered with it as well."""
+    plain = _plain(path)
+    if method == b"POST":
+        plain = plain.removesuffix("/cancel")
+    holder = plain.rpartition("/")[0]
+    found = surface_of(holder) if method in (b"GET", b"POST") else None
     return found if found is not None and found.keeps_answers else None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from guardrail.hosting import Delta, Role
+from guardrail.hosting import Delta, Role, call_numbers
 from guardrail_integrations.proxy.formats.json_splice import Path
 from guardrail_integrations.proxy.media.data_urls import data_url
 from guardrail_integrations.proxy.reading.deltas import Piece, exchanged, strings, told
@@ -29,6 +29,14 @@ _ABOUT = frozenset(
     prompt_token_ids prompt_filter_results timings metadata request_id x_groq
     kv_transfer_params""".split()
 )
+# Fields of a choice that tell of it.
+_OF_CHOICE = frozenset(
+    """index finish_reason stop_reason content_filter_results content_filter_offsets""".split()
+)
+# Fields of a choice that spell its text: by log probabilities, and in vLLM by numbers of tokens.
+_SPELLED = ("logprobs", "token_ids")
+# The same beside the text of llama.cpp's own form.
+_SPELLED_BARE = ("tokens", "completion_probabilities")
 _TEXT_BLOCKS = ("text", "refusal", "input_text", "output_text", "thinking")  # vLLM takes them all
 ROLES: Mapping[Any, Role] = {
     "system": "system",
@@ -139,6 +147,8 @@ def answer(root: Any, found: Extraction) -> None:
     for key, value in root.items():
         if key == "choices" and isinstance(value, list):
             _choices(value, found)
+        elif key in _SPELLED_BARE and "content" in root:
+            found.shadows.append((("content",), (key,)))
         elif key not in _ABOUT and isinstance(value, (str, dict, list)):
             found.rest(value, (key,), "assistant", "model")
 
@@ -151,12 +161,11 @@ def _choices(choices: list[Any], found: Extraction) -> None:
         path: Path = ("choices", place)
         if found.finish_reason is None and isinstance(choice.get("finish_reason"), str):
             found.finish_reason = choice["finish_reason"]
-        if choice.get("logprobs"):
-            found.shadows.append((path, (*path, "logprobs")))
+        found.shadows += [(path, (*path, key)) for key in _SPELLED if choice.get(key)]
         for key, value in choice.items():
             if key == "message" and isinstance(value, dict):
                 _answered(value, (*path, key), found)
-            elif key not in ("finish_reason", "index", "logprobs", "stop_reason", "token_ids"):
+            elif key not in _OF_CHOICE and key not in _SPELLED:
                 found.rest(value, (*path, key), "assistant", "model")
 
 
@@ -180,6 +189,12 @@ def _answered(message: Mapping[str, Any], path: Path, found: Extraction) -> None
             found.rest(value, (*path, key), "assistant", "model")
 
 
+# Fields inside of others that are said at once.
+_WHOLE = frozenset("type name id format signature".split())
+_PIECES = frozenset(("text", "delta", "message"))
+_BESIDE = "beside"  # what is said beside the messages, such as sources that were searched
+
+
 class ChatStream:
     """The chunks of a streamed answer."""
 
@@ -191,6 +206,7 @@ class ChatStream:
         self._last: Mapping[str, Any] = {}
         self._seen: set[int] = set()
         self._finished: set[int] = set()
+        self._open: dict[str, set[str]] = {}  # what each choice is saying
 
     def delta(self, data: Any) -> Delta:
         """See surface.Stream."""
@@ -206,7 +222,10 @@ class ChatStream:
             if isinstance(reason, str):
                 finish = reason
                 ends.append(f"choices/{choice.get('index', 0)}/*")
-        texts, pictures = told(_pieces(data), self.unheard)
+        pieces = [*_pieces(data)]
+        texts, pictures = told(pieces, self.unheard)
+        ends += [name for name, *_ in pieces if name.startswith(_BESIDE)]  # said as a whole
+        ends += self._over(texts)
         return Delta(
             texts,
             usage_from(usage),
@@ -217,21 +236,49 @@ class ChatStream:
             pictures,
         )
 
+    def _over(self, texts: Iterable[tuple[str, str]]) -> Iterator[str]:
+        """The texts that nothing more is added to, once a choice says something else: reasoning is
+        over when the answer begins. Calls of tools may take turns. What waited for more of them
+        would hold back all that comes behind."""
+        saying: dict[str, set[str]] = {}
+        for key, text in texts:
+            if not text or not key.startswith("choices/"):
+                continue
+            _, number, field = key.split("/", 2)
+            steps = field.split("/")
+            if len(steps) > 1 and steps[-1] in _WHOLE:
+                yield key
+            else:
+                said = "/".join(steps[:3]) if steps[0] == "content" else steps[0]
+                saying.setdefault(number, set()).add(said)
+        for number, fields in saying.items():
+            before = self._open.get(number, set())
+            for over in before - fields - {"tool_calls"}:
+                yield f"choices/{number}/{over}"
+                if over != "content":  # behind which blocks of it stand, each with its own text
+                    yield f"choices/{number}/{over}/*"
+            self._open[number] = fields | (before & {"tool_calls"})
+
     def sent(self, data: Any) -> None:
         """See surface.Stream."""
         choices = data.get("choices") if isinstance(data, dict) else None
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("finish_reason"):
-                self._finished.add(choice.get("index", 0))
+                index = choice.get("index", 0)
+                if isinstance(index, int):
+                    self._finished.add(index)
 
     def rewrite(self, data: Any, new: Mapping[str, str | bytes]) -> Mapping[Path, Any]:
-        """See surface.Stream. Log probabilities would spell out what was taken away."""
+        """See surface.Stream. Log probabilities, and numbers of tokens, would spell out what was
+        taken away."""
         changes: dict[Path, Any] = {}
         for path, said in exchanged(_pieces(data), new):
             changes[path] = said
-            choice: Path = path[:2]
-            if len(choice) > 1 and data["choices"][choice[1]].get("logprobs"):
-                changes[(*choice, "logprobs")] = None
+            holder: Path = path[:2] if path[0] == "choices" else ()
+            spelled = data["choices"][holder[1]] if holder else data
+            for key in _SPELLED if holder else _SPELLED_BARE:
+                if spelled.get(key):
+                    changes[(*holder, key)] = None
         return changes
 
     def refused(self, refusal: Refusal) -> Iterator[bytes]:
@@ -272,6 +319,13 @@ def _pieces(data: Any) -> Iterator[Piece]:
             yield from _message_pieces(choice["delta"], name, (*path, "delta"))
         if isinstance(choice.get("message"), dict):  # all of it once more, as some gateways send
             yield from _message_pieces(choice["message"], f"{name}/message", (*path, "message"))
+        for key, value in choice.items():
+            if key not in _PIECES and key not in _OF_CHOICE and key not in _SPELLED:
+                yield from strings(value, f"{_BESIDE}/{name}/{key}", (*path, key))
+    for key, value in data.items():
+        known = key == "choices" or key in _ABOUT or key in _SPELLED_BARE
+        if not known and isinstance(value, (dict, list)):
+            yield from strings(value, f"{_BESIDE}/{key}", (key,))
 
 
 def _message_pieces(message: Mapping[str, Any], name: str, path: Path) -> Iterator[Piece]:
@@ -282,20 +336,17 @@ def _message_pieces(message: Mapping[str, Any], name: str, path: Path) -> Iterat
         if isinstance(value, str):
             yield f"{name}/{key}", inner, value
         elif key == "tool_calls" and isinstance(value, list):
-            for index, call in enumerate(value):
-                yield from _call_pieces(call, f"{name}/{key}", (*inner, index))
+            yield from _call_pieces(value, f"{name}/{key}", inner)
         else:
             yield from strings(value, f"{name}/{key}", inner)
 
 
-def _call_pieces(call: Any, name: str, path: Path) -> Iterator[Piece]:
-    if not isinstance(call, dict):
-        return
-    name = f"{name}/{call.get('index', 0)}"
-    for key, value in call.items():
-        if key in ("id", "type", "index"):
-            continue
-        yield from strings(value, f"{name}/{key}", (*path, key))
+def _call_pieces(calls: list[Any], name: str, path: Path) -> Iterator[Piece]:
+    for place, number in enumerate(call_numbers(calls)):
+        call = calls[place]
+        for key, value in call.items() if isinstance(call, dict) else ():
+            if key not in ("id", "type", "index"):
+                yield from strings(value, f"{name}/{number}/{key}", (*path, place, key))
 
 
 surface = Surface(

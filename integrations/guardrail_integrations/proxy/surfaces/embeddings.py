@@ -7,7 +7,7 @@ from typing import Any
 
 from guardrail_integrations.proxy.formats.json_splice import Path
 from guardrail_integrations.proxy.reading.extraction import Extraction
-from guardrail_integrations.proxy.reading.surface import Surface, openai_error
+from guardrail_integrations.proxy.reading.surface import Surface, openai_error, usage_from
 from guardrail_integrations.proxy.surfaces import chat
 from guardrail_integrations.proxy.surfaces.completions import texts_or_tokens
 
@@ -37,7 +37,8 @@ def _item(found: Extraction, value: Any, path: Path) -> None:
 
 
 def answer(root: Any, found: Extraction) -> None:
-    """Vectors: nothing to read."""
+    """Vectors: nothing to read but how many tokens they took."""
+    found.usage = usage_from(root.get("usage"))
 
 
 surface = Surface(

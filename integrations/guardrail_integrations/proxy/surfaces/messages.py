@@ -53,7 +53,7 @@ def _message(message: Any, path: Path, found: Extraction) -> None:
 
 def _block(block: Any, path: Path, found: Extraction, role: Role, source: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
-    if kind == "text" or kind == "thinking":
+    if kind in ("text", "thinking", "compaction"):
         found.others(block, _LABELS, path, role, source)
     elif kind == "image":
         _picture(block.get("source"), (*path, "source"), found, role, source)
@@ -65,11 +65,12 @@ def _block(block: Any, path: Path, found: Extraction, role: Role, source: str) -
         return
     elif kind == "container_upload":
         found.skip("file", path)
-    elif isinstance(kind, str) and kind.endswith(("tool_result", "search_result")):
+    elif isinstance(kind, str) and kind.endswith(("tool_result", "search_result", "fetch_result")):
         found.content(block.get("content"), (*path, "content"), "tool", "tool", _block)
         found.others(block, _LABELS | {"content", "is_error"}, path, "tool", "tool")
     elif isinstance(kind, str) and kind.endswith("tool_use"):
         found.others(block, _LABELS, path, "assistant")
+        found.numbers(block.get("input"), (*path, "input"), "assistant", source)
     elif isinstance(kind, str) and role != "tool":
         found.skip("other", path)
     else:
@@ -146,6 +147,7 @@ def answer(root: Any, found: Extraction) -> None:
             found.others(block, _LABELS | {"source"}, path, "assistant", "model")
         else:
             found.others(block, _LABELS, path, "assistant", "model")
+            found.numbers(block.get("input"), (*path, "input"), "assistant", "model")
 
 
 def _medium(block: Any) -> Unscreenable | None:

@@ -25,6 +25,14 @@ _LABELS = frozenset(
     """type id role status call_id name index encrypted_content file_id container_id created_by
     server_label phase logprobs annotations namespace""".split()
 )
+# Fields of an answer that tell of it, or say again what was asked.
+_ABOUT = frozenset(
+    """id object created_at completed_at model status error incomplete_details instructions metadata
+    parallel_tool_calls temperature tool_choice tools top_p usage background conversation
+    max_output_tokens max_tool_calls previous_response_id prompt prompt_cache_key
+    prompt_cache_retention reasoning safety_identifier service_tier text top_logprobs truncation
+    user store billing input_messages kv_transfer_params""".split()
+)
 
 
 def read(root: Any, found: Extraction) -> None:
@@ -112,8 +120,15 @@ def answer(root: Any, found: Extraction) -> None:
     found.usage = usage_from(root.get("usage"))
     status = root.get("status")
     found.finish_reason = status if isinstance(status, str) else None
-    output = root.get("output")
-    for index, item in enumerate(output if isinstance(output, list) else ()):
+    for key, value in root.items():
+        if key == "output" and isinstance(value, list):
+            _output(value, found)
+        elif key not in _ABOUT:  # output_text of some gateways, output_messages of vLLM
+            found.rest(value, (key,), "assistant", "model")
+
+
+def _output(output: list[Any], found: Extraction) -> None:
+    for index, item in enumerate(output):
         path: Path = ("output", index)
         if not isinstance(item, dict):
             found.rest(item, path, "assistant", "model")
@@ -257,9 +272,9 @@ def _pieces(data: Mapping[str, Any]) -> Iterator[Piece]:
         if key in _SAID:
             yield from _said(data[key], f"{place}/{kind}/{key}", (key,))
     response = data.get("response")
-    output = response.get("output") if isinstance(response, dict) else None
-    if output:
-        yield from _said(output, f"{kind}/output", ("response", "output"))
+    for key, value in response.items() if isinstance(response, dict) else ():
+        if key not in _ABOUT:
+            yield from _said(value, f"{kind}/{key}", ("response", key))
 
 
 def _said(value: Any, name: str, path: Path) -> Iterator[Piece]:

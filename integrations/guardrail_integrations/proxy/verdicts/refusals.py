@@ -25,6 +25,12 @@ class Refusal:
 
 
 UNAVAILABLE = "A safety check could not be made. Try again later."
+# Without these a page in a browser does not get to read why it was refused, and tries again. They
+# open nothing: a refusal holds no content.
+READABLE: Headers = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"*"),
+]
 NO_ROOM = Refusal(503, "overloaded", "Too much is being held in memory.")
 
 _log = logging.getLogger("guardrail.proxy")
