@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -122,6 +124,15 @@ def from_backbone(backbone: Backbone, depth: int) -> Encoder:
                 getattr(layer, name).weight.copy_(given[f"l{index}.{short}.w"])
                 getattr(layer, name).bias.copy_(given[f"l{index}.{short}.b"])
     return model
+
+
+def mean(models: Sequence[Encoder]) -> Encoder:
+    """The encoder whose weights are the mean of those of all."""
+    states = [model.state_dict() for model in models]
+    models[0].load_state_dict(
+        {name: sum(state[name] for state in states) / len(states) for name in states[0]}
+    )
+    return models[0]
 
 
 def word_rows(backbone: Backbone, kept: Tensor) -> Tensor:

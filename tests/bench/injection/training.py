@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,7 +36,9 @@ MOST_OF_A_SOURCE = (250, 130)  # harmless rows and attacks that the encoder is t
 class Recipe:
     """What an encoder learns from after what both have in common: rows of these places, `own` of
     them generated ones (of `drawn` of all places), of the second time a `share`; so many everyday
-    requests and stories; and of a row that the project wrote at most so many chunks."""
+    requests and stories; and of a row that the project wrote at most so many chunks. The second
+    time is done in several `runs`, whose weights are averaged (model soups, Wortsman et al. 2022,
+    arXiv 2203.05482)."""
 
     places: tuple[str, ...]
     drawn: int
@@ -45,12 +47,13 @@ class Recipe:
     everyday: int
     stories: int
     chunks: int
+    runs: int
 
 
 # The encoder of documents learns from typed text as well, which it is told apart.
 RECIPES = {
-    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 1_600, 1_600, 4),
-    "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 0, 0, 3),
+    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 1_600, 1_600, 4, 1),
+    "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 0, 0, 3, 2),
 }
 
 GIVEN_CHUNKS = 4  # of a labelled row
@@ -140,10 +143,16 @@ class Tuning:
         return self._kept("begun", self._begin)
 
     def model(self, name: str, everything: bool) -> network.Encoder:
-        """A trained encoder."""
-        return self._kept(
-            f"{name}-{_called(everything)}", lambda model: self._second(model, name, everything)
-        )
+        """A trained encoder: the mean of its runs."""
+        called = f"{name}-{_called(everything)}"
+        runs = [
+            self._kept(
+                f"{called}-{number}" if number else called,
+                partial(self._second, name=name, everything=everything, number=number),
+            )
+            for number in range(RECIPES[name].runs)
+        ]
+        return network.mean(runs)
 
     def _kept(self, name: str, make: Callable[[network.Encoder], None]) -> network.Encoder:
         """The model of that name, made where there is none yet."""
@@ -169,15 +178,16 @@ class Tuning:
         cut = self._mixed(chosen, own, recipe, 1.0)
         tune.train(model, *cut, rate=3e-4, batch=1_200, log=self.run.log, seed=5)
 
-    def _second(self, model: network.Encoder, name: str, everything: bool) -> None:
+    def _second(self, model: network.Encoder, *, name: str, everything: bool, number: int) -> None:
+        """All sources, or all but those held out, in an order of its own for each run."""
         first = self._kept(f"{name}-first", lambda model: self._first(model, name))
         model.load_state_dict(first.state_dict())
-        rng, recipe = np.random.default_rng(8), RECIPES[name]
+        rng, recipe, other = np.random.default_rng(8), RECIPES[name], 100 * number
         chosen = [_in_second(row, rng, everything) for row in self._rows]
-        drawn = generated(recipe.drawn, 34, everything=everything)
-        own = [drawn, samples(38, everything=everything)]
+        drawn = generated(recipe.drawn, 34 + other, everything=everything)
+        own = [drawn, samples(38 + other, everything=everything)]
         cut = self._mixed(chosen, own, recipe, recipe.share)
-        tune.train(model, *cut, rate=2.5e-4, batch=1_200, log=self.run.log, seed=6)
+        tune.train(model, *cut, rate=2.5e-4, batch=1_200, log=self.run.log, seed=6 + other)
 
     @cached_property
     def _rows(self) -> list[Row]:
