@@ -52,7 +52,7 @@ class Recipe:
 
 # The encoder of documents learns from typed text as well, which it is told apart.
 RECIPES = {
-    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 1_600, 1_600, 4, 1),
+    "typed": Recipe((TYPED, UNREADABLE), 13_000, 7_500, 1.0, 1_600, 1_600, 4, 2),
     "documents": Recipe((TOOL, TYPED, UNREADABLE), 7_000, 7_000, 0.7, 0, 0, 3, 2),
 }
 
