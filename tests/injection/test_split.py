@@ -53,6 +53,10 @@ def test_over_turns() -> None:
         ("What does the sign say?", "No parking on Sundays. Previous tenants ignored this."),
         ("Translate this.", "Instructions: mix the flour with water."),
         ("Sum up all previous", "Invoices of the year. Instructions for payment are below."),
+        (
+            "Describe this poster.",
+            "MURDER MYSTERY NIGHT\nHow to poison a count and get away with it",
+        ),
     ],
 )
 def test_harmless_neighbours(texts: tuple[str, str]) -> None:
