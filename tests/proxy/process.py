@@ -73,6 +73,17 @@ async def until_ready(url: str) -> Got:
     raise AssertionError("the proxy did not start")
 
 
+async def until_said(process: subprocess.Popen[bytes], words: str) -> str:
+    """What the process has logged up to the line with these words."""
+    assert process.stderr is not None
+    said = ""
+    while words not in said:
+        line = await asyncio.to_thread(process.stderr.readline)
+        assert line, f"it ended without {words!r}"
+        said += line.decode()
+    return said
+
+
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     """The processes of the workers."""
     said = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()

@@ -20,6 +20,7 @@ from tests.proxy.process import (
     GUARDRAIL,
     POLICY,
     served,
+    until_said,
     until_status,
     workers_of,
 )
@@ -123,7 +124,7 @@ async def test_a_worker_that_cannot_start_says_why_and_is_started_once_it_can(
         (tmp_path / "policy.yaml").write_text("broken: [")
         workers = workers_of(process)
         os.kill(workers[0], signal.SIGKILL)
-        await asyncio.sleep(6)
+        early = await asyncio.wait_for(until_said(process, "a worker could not start: "), 60)
         assert (await ask(url, post(chat("forbidden")))).status == 400
         (tmp_path / "policy.yaml").write_text(POLICY.replace("WORD", "forbidden"))
         for _ in range(200):
@@ -131,10 +132,11 @@ async def test_a_worker_that_cannot_start_says_why_and_is_started_once_it_can(
                 break
             await asyncio.sleep(0.1)
         process.terminate()
-        _, log = await asyncio.to_thread(process.communicate, None, 20)
-    said = log.decode()
+        assert process.stderr is not None
+        log = await asyncio.wait_for(asyncio.to_thread(process.stderr.read), 20)
+        await asyncio.to_thread(process.wait, 20)
+    said = early + log.decode()
     assert process.returncode == 0
-    assert "a worker could not start: " in said
     assert "this is not YAML" in said
     assert "Traceback" not in said
     assert said.count("is started again") <= 3
